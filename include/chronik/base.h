@@ -3,8 +3,11 @@
  *
  * ABI rules, for both sides:
  *  - Structs grow at the end only. A struct that begins with `size` is filled in by its owner with sizeof; the reader
- *    copies min(size, its own sizeof) and treats missing fields as zero.
- *  - An array that crosses the border carries its element stride in bytes.
+ *    copies min(size, its own sizeof) and treats missing fields as zero. For a struct that is filled in by the callee
+ *    the caller sets `size` to what it has room for, and the callee writes no more than that.
+ *  - An array that crosses the border carries its element stride in bytes. Arrays of struct chronik_iov and struct
+ *    chronik_range do not: these two are fixed for ever.
+ *  - A struct with neither a size nor a stride beside it grows only with a minor version that both sides can see.
  *  - Unknown flag bits are refused with CHRONIK_E_UNSUPPORTED; unknown negative results are generic failures.
  *  - Fixed-width integers and opaque handles only.
  *

@@ -48,34 +48,38 @@ struct chronik_file_op {
     uint32_t reserved;
     uint64_t offset;
     struct chronik_done done; /* on the executor that the op was submitted to; CHRONIK_DONE or a negative code */
-    uint64_t host[8];         /* the host's */
+    uint64_t host[20];        /* the host's */
 };
 
+/* One name in a directory; "." and ".." are never listed. */
 struct chronik_dirent {
     const char *name; /* borrowed for the call */
     uint32_t is_dir;
     uint32_t reserved;
 };
 
+/* One data directory. The caller of dir_info sets `size`. */
 struct chronik_dir_info {
     uint32_t size;
     uint32_t online; /* 0 after dir_failed */
     struct chronik_uuid id;
-    const char *path; /* for messages only */
-    uint64_t free_bytes, total_bytes;
+    const char *path;                 /* for messages only; lives as long as the host */
+    uint64_t free_bytes, total_bytes; /* 0 while offline */
 };
 
 /* Callbacks of a listener, on the executor it was opened with. */
 struct chronik_listen_events {
     uint32_t size;
     uint32_t reserved;
+    /* A connection came in; the stream is the callee's to close. `peer` is "address:port", borrowed for the call. */
     void (*accepted)(void *arg, struct chronik_stream *s, const char *peer);
     void *arg;
 };
 
+/* The table of services. It belongs to the host and outlives the module's instance. */
 struct chronik_host {
     uint32_t size;
-    uint16_t major, minor;
+    uint16_t major, minor; /* CHRONIK_HOST_MAJOR, CHRONIK_HOST_MINOR of the host's headers */
     void *ctx;
 
     /* -- messages -- `text` is one line without newline; the host adds time, level, module, version and build id. */
@@ -158,11 +162,13 @@ struct chronik_host {
     void (*file_submit)(struct chronik_exec *e, struct chronik_file_op *op);
 
     /* -- streams -- completions and callbacks run on the executor given. Addresses are "host:port" or "[v6]:port". */
+    /* CHRONIK_DONE, or E_EXISTS (address in use), E_INVAL, E_PERM, E_IO; the host logs the sentence. */
     int32_t (*listen)(void *ctx, struct chronik_exec *e, const char *address, const struct chronik_listen_events *ev,
                       void **listener);
+    /* On the listener's executor: no `accepted` comes after it returned. */
     void (*listen_close)(void *listener);
     /* done gets CHRONIK_DONE with *out set, or E_CLOSED (refused or reset: the port is dead) or E_TIMEDOUT (silence).
-     */
+     * There is no way to call it back: *out and the timeout's length must be affordable. */
     int32_t (*connect)(void *ctx, struct chronik_exec *e, const char *address, int64_t timeout_ns,
                        struct chronik_stream **out, struct chronik_done done);
     /* At least one byte into p; done gets the count (> 0), E_CLOSED at the end or after a reset. One read at a time. */
@@ -170,8 +176,11 @@ struct chronik_host {
     /* All bytes; one write at a time. Done when the transport took them, not when the peer did. */
     int32_t (*stream_write)(struct chronik_stream *s, const struct chronik_iov *iov, uint32_t n_iov,
                             struct chronik_done done);
-    /* Completes a pending read and write with E_CANCELED, then frees the stream. */
+    /* Call it on the stream's executor. A pending read and write complete with E_CANCELED, later; then the stream is
+     * freed. The handle must not be used after this call. */
     void (*stream_close)(struct chronik_stream *s);
+    /* The port that a listener got, for an address that ended in ":0". */
+    int32_t (*listen_port)(void *listener, uint16_t *out);
 };
 
 #ifdef __cplusplus

@@ -4,7 +4,10 @@
  *
  * without side effects: it returns a descriptor that stays valid and unchanged as long as the module is loaded.
  * The host loads a module when the magic and both majors match and neither needed minor is newer than its own. It never
- * looks at release versions. */
+ * looks at release versions.
+ *
+ * Every op of the table is set. An op that belongs to a capability which the module does not declare answers
+ * CHRONIK_E_UNSUPPORTED. */
 #ifndef CHRONIK_PUBLIC_PLUGIN_H
 #define CHRONIK_PUBLIC_PLUGIN_H
 
@@ -16,10 +19,14 @@ extern "C" {
 
 /* "CHD1": version 1, draft. A frozen v1 will have another magic, so drafts never load by accident. */
 #define CHRONIK_PLUGIN_MAGIC UINT32_C(0x31444843)
+/* "CHP1": kept for the frozen v1. A host of the draft refuses it by name. */
+#define CHRONIK_PLUGIN_MAGIC_FROZEN UINT32_C(0x31504843)
 
+/* Kinds of modules. */
 #define CHRONIK_KIND_META  UINT32_C(1)
 #define CHRONIK_KIND_STORE UINT32_C(2)
 
+/* Versions of these headers: the host services, the metadata ops, the storage ops. */
 #define CHRONIK_HOST_MAJOR  0
 #define CHRONIK_HOST_MINOR  1
 #define CHRONIK_META_MAJOR  0
@@ -39,6 +46,9 @@ extern "C" {
 #define CHRONIK_CAP_REPLACE         (UINT64_C(1) << 10) /* store: a sealed range can be replaced (compaction) */
 #define CHRONIK_CAP_SIDECAR         (UINT64_C(1) << 11) /* store: keeps sidecars */
 #define CHRONIK_CAP_MOVE            (UINT64_C(1) << 12) /* store: moves partitions between directories */
+/* All bits that this version knows, by kind. A module that declares another one is refused. */
+#define CHRONIK_CAPS_META  (UINT64_C(0x3f))
+#define CHRONIK_CAPS_STORE (UINT64_C(0x1f03))
 
 /* A setting the module wants to read. The host validates the user's value before `create`. */
 #define CHRONIK_CONFIG_STRING UINT32_C(1)
@@ -57,10 +67,10 @@ struct chronik_config_key {
 
 struct chronik_plugin {
     /* Frozen prefix: these fields keep their places in every later version. */
-    uint32_t magic; /* CHRONIK_PLUGIN_MAGIC */
-    uint32_t size;  /* sizeof(struct chronik_plugin) of the module's headers */
-    uint32_t kind;  /* CHRONIK_KIND_ */
-    uint16_t abi_major, abi_minor;
+    uint32_t magic;                  /* CHRONIK_PLUGIN_MAGIC */
+    uint32_t size;                   /* sizeof(struct chronik_plugin) of the module's headers */
+    uint32_t kind;                   /* CHRONIK_KIND_ */
+    uint16_t abi_major, abi_minor;   /* of the ops: CHRONIK_META_ or CHRONIK_STORE_ */
     uint16_t host_major, host_minor; /* the host services this module needs */
     uint32_t reserved;               /* 0 */
     uint64_t capabilities;

@@ -19,14 +19,14 @@ typedef struct chronik_store_pin chronik_store_pin;   /* keeps read ranges valid
 
 /* Durability classes of an append. */
 #define CHRONIK_FLUSH_GROUP    UINT32_C(0) /* announced durable after the group's sync */
-#define CHRONIK_FLUSH_INTERVAL UINT32_C(1) /* synced now and then; durable follows written at once */
-#define CHRONIK_FLUSH_OS       UINT32_C(2) /* left to the kernel; durable follows written at once */
+#define CHRONIK_FLUSH_INTERVAL UINT32_C(1) /* synced now and then; durable = written at once, without an event */
+#define CHRONIK_FLUSH_OS       UINT32_C(2) /* left to the kernel; durable = written at once, without an event */
 
 #define CHRONIK_BATCH_CONTROL       UINT32_C(1)
 #define CHRONIK_BATCH_TRANSACTIONAL UINT32_C(2)
 
 struct chronik_batch_info {
-    int64_t base_offset, last_offset; /* inclusive; base = the end before it */
+    int64_t base_offset, last_offset; /* inclusive; base >= the end before it (compaction leaves gaps) */
     int64_t max_timestamp;            /* ms, -1 none */
     int32_t leader_epoch;
     uint32_t flags; /* CHRONIK_BATCH_ */
@@ -35,7 +35,7 @@ struct chronik_batch_info {
 
 struct chronik_append {
     chronik_store_part *part;
-    const struct chronik_batch_info *batches; /* in offset order, contiguous */
+    const struct chronik_batch_info *batches; /* in offset order, at least one */
     uint32_t n_batches;
     uint32_t batch_stride;
     const struct chronik_iov *iov; /* the batches' bytes, back to back */
@@ -168,7 +168,7 @@ struct chronik_store_ops {
     int32_t (*segments)(chronik_store_part *p, void (*each)(void *arg, const struct chronik_segment_info *i),
                         void *arg);
     /* Base offset of a batch at or before the first one whose max timestamp is >= ts, near it: read on from there.
-     * E_NOTFOUND. */
+     * Never below the log start. E_NOTFOUND when there is none. */
     int32_t (*find_time)(chronik_store_part *p, int64_t ts, int64_t *offset);
     /* Replace the sealed range [from, end) by other batches (REPLACE). commit fails with E_STALE if it was truncated
      * meanwhile. */
@@ -182,7 +182,7 @@ struct chronik_store_ops {
      * *offset. */
     int32_t (*sidecar_latest)(chronik_store_part *p, uint32_t kind, int64_t at_most, int64_t *offset,
                               struct chronik_buf **out);
-    /* Drops those of `kind` above `above` (inclusive 0) and those below `below`. */
+    /* Drops those of `kind` at offsets > `above` and those at offsets < `below`. */
     int32_t (*sidecar_drop)(chronik_store_part *p, uint32_t kind, int64_t above, int64_t below);
     void (*stat)(chronik_store_part *p, struct chronik_part_stat *out);
     /* Makes everything written so far durable; completion on a host thread. */
