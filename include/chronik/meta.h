@@ -116,7 +116,8 @@ struct chronik_meta_ops {
                        struct chronik_done done);
     /* Completes on apply_exec when everything that was committed anywhere before the call has been delivered here. */
     int32_t (*read_barrier)(chronik_meta *m, struct chronik_done done);
-    /* The host has applied everything up to `pos` and will never ask for it again after a restart. Any thread. */
+    /* The host has applied everything up to `pos`: progress for the counters and for back-pressure. After a restart it
+     * may ask for it again (its checkpoint lags): entries are forgotten by trim alone. Any thread. */
     void (*applied)(chronik_meta *m, struct chronik_meta_pos pos);
     /* Delivered commands from `index` on, oldest first, until `max_bytes` or the applied end; at least one when there
      * is one. E_RANGE when `index` is below first_index. Blocking: call it on a worker. */
