@@ -35,6 +35,9 @@ bool log_set_levels(const char *spec);
 void log_set_json(bool json);
 /* Replaces the sink (tests, simulator): gets the finished line without newline. NULL: standard error. */
 void log_set_sink(void (*sink)(void *arg, enum log_level lvl, const char *line), void *arg);
+/* Replaces the clock of the lines (simulator: virtual time, ms since 1970). NULL: the system's. As log_set_sink, to be
+ * called while no other thread logs. */
+void log_set_clock(int64_t (*wall_ms)(void *arg), void *arg);
 
 /* "0.1.0" and a short id of the sources this binary was built from. */
 const char *chronik_version(void);

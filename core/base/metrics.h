@@ -18,7 +18,9 @@ void metric_observe(struct metric *m, int64_t ns);
 int64_t metric_value(struct metric *m); /* counters and gauges; a histogram's count */
 /* The q-quantile (0..1) of a histogram in ns, from its buckets. */
 int64_t metric_quantile(struct metric *m, double q);
-/* A callback gauge: read at scrape time. */
+/* A callback gauge: read at scrape time, on the scraping thread; the callback may take locks but must not register or
+ * drop metrics. Registering the same name and labels again replaces it. Both calls are made with no lock held; after
+ * the drop the callback does not run and the line is gone. */
 void metric_gauge_fn(const char *name, const char *labels, const char *help, int64_t (*fn)(void *arg), void *arg);
 void metric_gauge_fn_drop(const char *name, const char *labels);
 
