@@ -126,6 +126,7 @@ struct chronik_host {
     /* -- buffers -- one reference on return; freed with the last. */
     struct chronik_buf *(*buf_new)(void *ctx, uint64_t size);
     void *(*buf_data)(struct chronik_buf *b);
+    uint64_t (*buf_size)(struct chronik_buf *b); /* as given to buf_new */
     void (*buf_ref)(struct chronik_buf *b);
     void (*buf_unref)(struct chronik_buf *b);
 
