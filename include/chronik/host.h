@@ -29,7 +29,8 @@ extern "C" {
 #define CHRONIK_FILE_READ   UINT32_C(1)
 #define CHRONIK_FILE_WRITE  UINT32_C(2)
 #define CHRONIK_FILE_CREATE UINT32_C(4)
-#define CHRONIK_FILE_EXCL   UINT32_C(8) /* with CREATE: fails with E_EXISTS */
+#define CHRONIK_FILE_EXCL   UINT32_C(8)  /* with CREATE: fails with E_EXISTS */
+#define CHRONIK_FILE_LOCK   UINT32_C(16) /* exclusive until closed; E_LOCKED when another process has it */
 
 /* file_read flags */
 #define CHRONIK_READ_NOWAIT UINT32_C(1) /* only what the page cache holds, else E_AGAIN */
