@@ -61,6 +61,9 @@ extern "C" {
 enum { CHRONIK_ERRORS(CHRONIK_ERROR_CODE) CHRONIK_E_END_ = -24 };
 #undef CHRONIK_ERROR_CODE
 
+/* Whether the struct at `p`, whose first field is its size, is long enough to hold `field`. */
+#define CHRONIK_HAS(type, p, field) ((p)->size >= offsetof(type, field) + sizeof((p)->field))
+
 /* 16 bytes in network order; all zero means none. */
 struct chronik_uuid {
     uint8_t b[16];

@@ -3,7 +3,9 @@
  *
  * Every function takes the table's `ctx` first, unless it takes a handle that the host made. Unless a comment says
  * otherwise a function may be called from any thread. A module creates no thread, waits on no condition variable and
- * installs no signal handler; pthread mutexes held for a few instructions are fine, never across a call to the host. */
+ * installs no signal handler. pthread mutexes held for a few instructions are fine. While one is held the module may
+ * ask for clocks, chance, checksums, metrics and buffers and may post tasks: these take only leaf locks of the host and
+ * never call back. Nothing else may be called under a lock. */
 #ifndef CHRONIK_PUBLIC_HOST_H
 #define CHRONIK_PUBLIC_HOST_H
 

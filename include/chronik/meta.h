@@ -137,7 +137,8 @@ struct chronik_meta_ops {
                              struct chronik_done done);
     int32_t (*transfer)(chronik_meta *m, int32_t to_node, struct chronik_done done); /* -1: any */
     void (*status)(chronik_meta *m, struct chronik_meta_status *out);
-    /* Completes everything pending with E_CANCELED, flushes, then completes on apply_exec and frees the instance. */
+    /* Completes everything pending with E_CANCELED, flushes, then completes on apply_exec and frees the instance. No
+     * other call may be running on another thread or follow. */
     int32_t (*close)(chronik_meta *m, struct chronik_done done);
 };
 

@@ -178,8 +178,8 @@ struct chronik_store_ops {
     int32_t (*replace_end)(void *rw, uint32_t commit);
     /* Small opaque files beside the log, by kind (0-15) and offset. write replaces one with the same name; blocking. */
     int32_t (*sidecar_write)(chronik_store_part *p, uint32_t kind, int64_t offset, const void *data, uint64_t n);
-    /* The latest of `kind` at or below `at_most`: copied into buf (a host buffer with one reference), its offset in
-     * *offset. */
+    /* The latest of `kind` at or below `at_most`: copied into a host buffer of exactly its size (one reference, the
+     * caller's), its offset in *offset. E_NOTFOUND. */
     int32_t (*sidecar_latest)(chronik_store_part *p, uint32_t kind, int64_t at_most, int64_t *offset,
                               struct chronik_buf **out);
     /* Drops those of `kind` at offsets > `above` and those at offsets < `below`. */
@@ -187,7 +187,9 @@ struct chronik_store_ops {
     void (*stat)(chronik_store_part *p, struct chronik_part_stat *out);
     /* Makes everything written so far durable; completion on a host thread. */
     int32_t (*flush)(chronik_store *s, struct chronik_done done);
-    /* Flushes, writes the clean mark, closes. Completion on a host thread; the instance is gone. */
+    /* Flushes, writes the clean mark, closes. Completion on a host thread; the instance is gone, and with it the
+     * handles of all partitions; pins may still be released. No other call may be running on another thread or follow.
+     */
     int32_t (*close)(chronik_store *s, struct chronik_done done);
 };
 
