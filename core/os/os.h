@@ -35,9 +35,11 @@ enum {
 /* A task as in <chronik/base.h>: intrusive, caller's memory, zeroed before first use. */
 int32_t os_exec_open(struct os *os, const char *name, unsigned flags, struct os_exec **out);
 void os_exec_post(struct os_exec *e, struct chronik_task *t); /* any thread; FIFO; posting a queued task is a no-op */
-void os_exec_post_at(struct os_exec *e, struct chronik_task *t, int64_t mono_ns); /* moves it when queued with a time */
-bool os_exec_cancel(struct os_exec *e, struct chronik_task *t);                   /* true: was queued, will not run */
-bool os_exec_here(struct os_exec *e);                                             /* the caller is a task of e */
+/* Runs it no earlier than `mono_ns`; a task that is queued already, with a time or without, is moved to the new time.
+ * (os_exec_post leaves a task that waits for a time where it is.) */
+void os_exec_post_at(struct os_exec *e, struct chronik_task *t, int64_t mono_ns);
+bool os_exec_cancel(struct os_exec *e, struct chronik_task *t); /* true: was queued, will not run */
+bool os_exec_here(struct os_exec *e);                           /* the caller is a task of e */
 /* Runs what is queued without a time, drops timers, joins the thread. Must not be called from a task of e. In the
  * simulator it drains the virtual queue. */
 void os_exec_close(struct os_exec *e);
@@ -114,8 +116,8 @@ int32_t os_accept(struct os_sock *l, struct os_sock **out);
  * Host names are resolved by this call (blocking: call it on a worker), numeric addresses are not blocking. */
 int32_t os_connect(struct os *os, const char *address, struct os_sock **out, struct err *e);
 int32_t os_connect_result(struct os_sock *s);
-/* One watcher a socket; what = 0 stops. Must be called on `loop` itself (an OS_EXEC_LOOP executor) or before it runs.
- */
+/* One watcher a socket, always on the same loop; what = 0 stops. Must be called on `loop` itself (an OS_EXEC_LOOP
+ * executor). With both bits ready fn may be called once with both or once for each. E_NOMEM. */
 int32_t os_watch(struct os_sock *s, struct os_exec *loop, unsigned what, os_sock_fn fn, void *arg);
 /* > 0 bytes; 0 end of stream; E_AGAIN; E_CLOSED reset. */
 int64_t os_recv(struct os_sock *s, void *p, size_t n);
@@ -136,5 +138,41 @@ struct os *os_real_new(unsigned workers);
 void os_real_free(struct os *os);
 /* SIGTERM, SIGINT, SIGHUP, SIGUSR1 as tasks: fn(arg, signo) runs on `loop`. SIGPIPE is ignored. Real world only. */
 int32_t os_signals(struct os *os, struct os_exec *loop, void (*fn)(void *arg, int signo), void *arg);
+
+/* ---- faults: for tests, in both worlds ---- */
+
+enum {
+    OS_FAULT_OPEN,
+    OS_FAULT_READ, /* also sendfile */
+    OS_FAULT_WRITE,
+    OS_FAULT_SYNC,
+    OS_FAULT_SYNC_DIR,
+    OS_FAULT_RENAME,
+    OS_FAULT_TRUNCATE,
+    OS_FAULT_ALLOCATE,
+    OS_FAULT_KINDS,
+};
+
+struct os_fault {
+    int op;           /* OS_FAULT_ */
+    int32_t code;     /* what the failing call answers: CHRONIK_E_IO, CHRONIK_E_NOSPC ... */
+    int64_t after;    /* this many matching calls succeed first */
+    int64_t times;    /* then this many fail; < 0: all */
+    const char *path; /* only paths that contain this; NULL: all. Sees files opened after the fault was added */
+};
+
+/* The next call of kind `op` after `after_n` further ones fails once with `code`. */
+void os_fault_set(struct os *os, int op, int64_t after_n, int32_t code);
+/* Add while no other thread uses `os` (in practice: at start). A failing write may leave a part of its bytes in the
+ * file. At most 16 at a time; E_BUSY beyond. */
+int32_t os_fault_add(struct os *os, const struct os_fault *f);
+void os_fault_clear(struct os *os);
+/* "OP[@PATH-PART]:AFTER:CODE[:TIMES]", comma separated; OP is open, read, write, sync, sync_dir, rename, truncate,
+ * allocate; CODE is EIO, ENOSPC, EACCES or ENOENT; TIMES is 1 unless given, * for all. For instance
+ * "sync@wal/:100:EIO,write:5000:ENOSPC:*". E_INVAL names the item that is wrong. */
+int32_t os_fault_parse(struct os *os, const char *spec, struct err *e);
+/* os_fault_parse of the environment variable CHRONIK_TEST_FAULTS when it is set: main calls it once, so that
+ * end-to-end tests reach a running broker. DONE, also when the variable is not set. */
+int32_t os_fault_from_env(struct os *os, struct err *e);
 
 #endif
