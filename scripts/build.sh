@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# build: configure when needed, compile, and lay out build/out/{bin,lib/chronik,include/chronik,share}
-set -euo pipefail
-if [ ! -x configure ] || [ configure.ac -nt configure ] || [ VERSION -nt configure ]; then autoreconf -fi; fi
-mkdir -p build && cd build
-[ -f Makefile ] || ../configure --prefix="$PWD/out" "$@"
-make -s -j"$(nproc)"
-make -s install >/dev/null
+# build [CONFIGURE ARGUMENT...]: compile into build/, and lay out build/out/{bin,lib/chronik,include/chronik,share}
+. "$(dirname "$0")/lib/common.sh"
+need_packages "$build_packages"
+if [ $# -eq 0 ] && [ -f build/configured-with ] && [ -z "${CC:-}${CFLAGS:-}" ]; then
+    bootstrap
+    make -s -C build -j"$jobs"
+    make -s -C build install >/dev/null
+else
+    build_in build "$@"
+fi

@@ -1,5 +1,151 @@
 #!/usr/bin/env bash
-# test: run the tests: unit
-set -euo pipefail
-bash scripts/build.sh
-make -s -C build check
+# test [TIER|NAME...]: without argument unit sim e2e clients; all: everything; NAME: the programs whose path contains it
+. "$(dirname "$0")/lib/common.sh"
+
+quick="unit sim e2e clients"
+everything="lint $quick long clang asan tsan abi fuzz distcheck"
+totals=$top/build/test-totals
+export CHRONIK_SHARED
+CHRONIK_SHARED=$(shared_dir)
+[ -n "$CHRONIK_SHARED" ] || unset CHRONIK_SHARED
+
+# programs DIR TIER: the registered test programs of a tier; DIR is a configured build.
+programs() {
+    make -s -C "$1" print-tests | sed -n "s/^$2 //p"
+}
+
+# run_in DIR JOBS SECONDS PROGRAM...
+run_in() {
+    local dir=$1 at_once=$2 seconds=$3 strict=()
+    shift 3
+    [ -z "${CHRONIK_REQUIRE_SHARED:-}" ] || strict=(--require-shared)
+    python3 scripts/lib/runner.py --build "$dir" --source . --logs "$dir/test-logs" --jobs "$at_once" \
+        --timeout "$seconds" "${strict[@]}" --totals "$totals" "$@"
+}
+
+built=
+build_tests() {
+    [ -z "$built" ] || return 0
+    need_packages "$test_packages"
+    bash scripts/build.sh
+    make -s -C build -j"$jobs" check TESTS= >/dev/null
+    built=1
+}
+
+# one LINE...: a tier that is one command: passed or failed as a whole; its output is shown when it failed.
+one() {
+    local name=$1 log=build/test-logs/$1.log
+    shift
+    mkdir -p build/test-logs
+    if "$@" >"$log" 2>&1; then
+        echo "  ok   $name"
+        echo 1 0 0 >>"$totals"
+    else
+        echo "  FAIL $name: $log"
+        tail -40 "$log" | sed 's/^/       | /'
+        echo 0 1 0 >>"$totals"
+    fi
+}
+
+tier_programs() {
+    local list
+    build_tests
+    list=$(programs build "$1")
+    [ -n "$list" ] || { echo "  no test is registered in this tier"; return 0; }
+    run_in build "$2" "$3" $list
+}
+tier_unit() { tier_programs unit "$jobs" 120; }
+tier_sim() { tier_programs sim "$jobs" 240; }
+tier_e2e() { tier_programs e2e 1 240; }
+tier_clients() { tier_programs clients 1 420; }
+tier_long() { CHRONIK_TEST_LONG=1 tier_programs_of "sim e2e" 600; }
+
+# The long variants: the same programs with larger bounds.
+tier_programs_of() {
+    build_tests
+    local tier list=
+    for tier in $1; do list="$list $(programs build "$tier")"; done
+    [ -z "${list// /}" ] || run_in build "$jobs" "$2" $list
+}
+
+# variant DIR TIERS CONFIGURE ARGUMENT...: another build of the tree, and tests under it.
+variant() {
+    local dir=$1 tiers=$2 tier list=
+    shift 2
+    need_packages "$test_packages $all_packages"
+    build_in "$dir" "$@"
+    make -s -C "$dir" -j"$jobs" check TESTS= >/dev/null
+    for tier in $tiers; do list="$list $(programs "$dir" "$tier")"; done
+    [ -z "${list// /}" ] || CHRONIK_TEST_SHORT=1 run_in "$dir" "$jobs" 300 $list
+}
+tier_clang() { CC=clang variant build-clang "unit sim"; }
+tier_asan() {
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+    CFLAGS="-O1 -g" variant build-asan "unit sim e2e" --with-sanitizer=address,undefined
+}
+tier_tsan() {
+    export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=0:second_deadlock_stack=1}
+    CFLAGS="-O1 -g" variant build-tsan "unit sim e2e" --with-sanitizer=thread
+}
+tier_lint() {
+    need_packages "$test_packages $all_packages"
+    one format bash scripts/lint.sh format
+    local check
+    for check in scripts/checks/*.sh; do
+        [ ! -f "$check" ] || one "$(basename "$check" .sh)" bash "$check"
+    done
+}
+tier_abi() {
+    build_tests
+    [ -f scripts/abi.sh ] || { echo "  scripts/abi.sh is not there: nothing to compare"; return 0; }
+    one abi bash scripts/abi.sh
+}
+tier_fuzz() {
+    need_packages "$test_packages $all_packages"
+    one fuzz bash scripts/fuzz.sh --seconds "${CHRONIK_FUZZ_SECONDS:-10}"
+}
+tier_distcheck() {
+    build_tests
+    one distcheck make -C build -j"$jobs" distcheck
+}
+
+is_tier() {
+    [ "$(type -t "tier_$1")" = function ]
+}
+
+# Runs a tier in a subshell: a tier that dies on the way counts as one failed test.
+run_tier() {
+    local tier=$1 began=$SECONDS lines status=0
+    echo "$tier:"
+    touch "$totals"
+    lines=$(wc -l <"$totals")
+    ( "tier_$tier" ) || status=$?
+    if [ "$status" != 0 ] && [ "$(wc -l <"$totals")" = "$lines" ]; then
+        echo "  FAIL the tier could not run"
+        echo 0 1 0 >>"$totals"
+    fi
+    echo "  $tier took $((SECONDS - began)) s"
+}
+
+run_named() {
+    local name=${1#./} list
+    build_tests
+    list=$(make -s -C build print-tests | cut -d' ' -f2 | grep -F -- "$name" || true)
+    [ -n "$list" ] || die "no tier and no test program is called '$name'; tiers: $everything"
+    echo "$name:"
+    run_in build "$jobs" 600 --tail 200 $list || true
+}
+
+[ $# -gt 0 ] || set -- $quick
+[ "$1" != all ] || set -- $everything
+mkdir -p build
+rm -f "$totals"
+for word in "$@"; do
+    if is_tier "$word"; then
+        run_tier "$word"
+    else
+        run_named "$word"
+    fi
+done
+awk '{p += $1; f += $2; s += $3}
+     END {printf "%d passed, %d failed%s\n", p, f, s ? ", " s " skipped" : ""; exit f > 0}' "$totals"
