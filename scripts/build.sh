@@ -4,8 +4,7 @@
 need_packages "$build_packages"
 if [ $# -eq 0 ] && [ -f build/configured-with ] && [ -z "${CC:-}${CFLAGS:-}" ]; then
     bootstrap
-    make -s -C build -j"$jobs"
-    make -s -C build install >/dev/null
+    compile_in build
 else
     build_in build "$@"
 fi

@@ -27,7 +27,7 @@ built=
 build_tests() {
     [ -z "$built" ] || return 0
     need_packages "$test_packages"
-    bash scripts/build.sh
+    bash scripts/build.sh >/dev/null
     make -s -C build -j"$jobs" check TESTS= >/dev/null
     built=1
 }
@@ -73,7 +73,7 @@ variant() {
     local dir=$1 tiers=$2 tier list=
     shift 2
     need_packages "$test_packages $all_packages"
-    build_in "$dir" "$@"
+    build_in "$dir" "$@" >/dev/null
     make -s -C "$dir" -j"$jobs" check TESTS= >/dev/null
     for tier in $tiers; do list="$list $(programs "$dir" "$tier")"; done
     [ -z "${list// /}" ] || CHRONIK_TEST_SHORT=1 run_in "$dir" "$jobs" 300 $list
@@ -85,7 +85,7 @@ tier_asan() {
 }
 tier_tsan() {
     export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=0:second_deadlock_stack=1}
-    CFLAGS="-O1 -g" variant build-tsan "unit sim e2e" --with-sanitizer=thread
+    CC=clang CFLAGS="-O1 -g" variant build-tsan "unit sim e2e" --with-sanitizer=thread
 }
 tier_lint() {
     need_packages "$test_packages $all_packages"
@@ -119,7 +119,10 @@ run_tier() {
     echo "$tier:"
     touch "$totals"
     lines=$(wc -l <"$totals")
-    ( "tier_$tier" ) || status=$?
+    set +e # a list with || would switch -e off inside the tier
+    ( set -e; "tier_$tier" )
+    status=$?
+    set -e
     if [ "$status" != 0 ] && [ "$(wc -l <"$totals")" = "$lines" ]; then
         echo "  FAIL the tier could not run"
         echo 0 1 0 >>"$totals"

@@ -19,17 +19,19 @@ build_packages="gcc:gcc make:make autoconf:autoconf automake:automake libtool:li
  libcjson-dev:/usr/include/cjson/cJSON.h libzstd-dev:/usr/include/zstd.h liblz4-dev:/usr/include/lz4.h
  zlib1g-dev:/usr/include/zlib.h liblmdb-dev:/usr/include/lmdb.h libsnappy-dev:/usr/include/snappy-c.h"
 test_packages="check:/usr/include/check.h kcat:kcat librdkafka-dev:/usr/include/librdkafka/rdkafka.h curl:curl"
-all_packages="clang:clang clang-format:clang-format abigail-tools:abidiff xz-utils:xz"
+all_packages="clang:clang libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a clang-format:clang-format abigail-tools:abidiff xz-utils:xz"
 
 # need_packages LIST...: installs what is missing; asks nothing and starts no package manager when nothing is.
 need_packages() {
     local entry missing=() sudo=()
+    set -f # probes may be patterns
     for entry in $*; do
         case ${entry#*:} in
-        /*) [ -e "${entry#*:}" ] || missing+=("${entry%%:*}") ;;
+        /*) compgen -G "${entry#*:}" >/dev/null || missing+=("${entry%%:*}") ;;
         *) command -v "${entry#*:}" >/dev/null || missing+=("${entry%%:*}") ;;
         esac
     done
+    set +f
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
         die "this system has no apt-get; install the counterparts of these Debian packages and try again: ${missing[*]}"
@@ -69,12 +71,21 @@ configure_in() {
     echo "$want" >"$dir/configured-with"
 }
 
+# compile_in DIR: quiet when there is nothing to do, also when the makefiles had to be made anew.
+compile_in() {
+    make -s -C "$1" Makefile >"$1/remake.out" 2>&1 || {
+        tail -20 "$1/remake.out" >&2
+        die "the makefiles in $1 could not be made anew"
+    }
+    make -s -C "$1" -j"$jobs"
+    make -s -C "$1" install >/dev/null
+}
+
 # build_in DIR [CONFIGURE ARGUMENT...]: the relocatable tree DIR/out/{bin,lib/chronik,include/chronik,share}.
 build_in() {
     bootstrap
     configure_in "$@"
-    make -s -C "$1" -j"$jobs"
-    make -s -C "$1" install >/dev/null
+    compile_in "$1"
 }
 
 # shared_dir: the directory of reference data that some tests use, or nothing.
