@@ -1,0 +1,286 @@
+#include <config.h>
+
+/* outq.c: see outq.h. */
+#include <stdlib.h>
+
+#include "net/outq.h"
+
+static struct net_out *out_new(struct net_out_pool *pool, bool chunk)
+{
+    struct net_out **list = chunk ? &pool->free_chunk : &pool->free_out;
+    struct net_out *o = *list;
+    if (o) {
+        *list = o->next;
+        chunk ? pool->n_chunk-- : pool->n_out--;
+    } else {
+        o = malloc(sizeof *o + (chunk ? NET_CHUNK : 0));
+        if (!o)
+            return NULL;
+    }
+    o->next = NULL;
+    o->sent = NULL;
+    o->sent_arg = NULL;
+    o->segs = o->few;
+    o->at = o->n_segs = o->n_chunk = 0;
+    o->chunk = chunk ? (uint8_t *)(o + 1) : NULL;
+    return o;
+}
+
+static void out_free(struct net_out_pool *pool, struct net_out *o)
+{
+    if (o->segs != o->few)
+        free(o->segs);
+    o->next = o->chunk ? pool->free_chunk : pool->free_out;
+    if (o->chunk) {
+        pool->free_chunk = o;
+        pool->n_chunk++;
+    } else {
+        pool->free_out = o;
+        pool->n_out++;
+    }
+}
+
+static void trim_list(struct net_out **list, uint32_t *n, uint32_t keep)
+{
+    while (*n > keep) {
+        struct net_out *o = *list;
+        *list = o->next;
+        (*n)--;
+        free(o);
+    }
+}
+
+void net_out_pool_trim(struct net_out_pool *pool, uint32_t keep)
+{
+    trim_list(&pool->free_out, &pool->n_out, keep);
+    trim_list(&pool->free_chunk, &pool->n_chunk, keep / 4);
+}
+
+static void append(struct net_outq *q, struct net_out *o)
+{
+    if (q->last)
+        q->last->next = o;
+    else
+        q->first = o;
+    q->last = o;
+}
+
+static void chunk_add(struct net_out *o, const void *p, size_t n)
+{
+    memcpy(o->chunk + o->n_chunk, p, n);
+    o->n_chunk += (uint32_t)n;
+    o->segs[0].n += n;
+}
+
+/* The chunk at the end of the queue when it has room for n more bytes, else a new one behind it. */
+static struct net_out *chunk_for(struct net_outq *q, struct net_out_pool *pool, size_t n)
+{
+    struct net_out *o = q->last;
+    if (o && o->chunk && NET_CHUNK - o->n_chunk >= n)
+        return o;
+    o = out_new(pool, true);
+    if (!o)
+        return NULL;
+    o->n_segs = 1;
+    o->segs[0] = (struct net_seg){.p = o->chunk};
+    append(q, o);
+    return o;
+}
+
+static int32_t put_copy(struct net_outq *q, struct net_out_pool *pool, const struct net_seg *segs, uint32_t n,
+                        uint64_t bytes)
+{
+    uint8_t head[4];
+    struct net_out *o = chunk_for(q, pool, 4 + bytes);
+    if (!o)
+        return CHRONIK_E_NOMEM;
+    put_be32(head, (uint32_t)bytes);
+    chunk_add(o, head, 4);
+    for (uint32_t i = 0; i < n; i++)
+        chunk_add(o, segs[i].p, segs[i].n);
+    q->mem += 4 + bytes;
+    q->total += 4 + bytes;
+    return CHRONIK_DONE;
+}
+
+static int32_t put_by_reference(struct net_outq *q, struct net_out_pool *pool, const struct net_seg *segs, uint32_t n,
+                                uint64_t bytes, void (*sent)(void *arg), void *sent_arg)
+{
+    struct net_out *o = out_new(pool, false);
+    if (!o)
+        return CHRONIK_E_NOMEM;
+    if (n + 1 > NET_FEW_SEGS) {
+        struct net_seg *many = calloc(n + 1, sizeof *many);
+        if (!many) {
+            out_free(pool, o);
+            return CHRONIK_E_NOMEM;
+        }
+        o->segs = many;
+    }
+    put_be32(o->head, (uint32_t)bytes);
+    o->segs[o->n_segs++] = (struct net_seg){.p = o->head, .n = 4};
+    q->mem += 4;
+    for (uint32_t i = 0; i < n; i++) {
+        if (segs[i].n == 0)
+            continue;
+        o->segs[o->n_segs++] = segs[i];
+        q->mem += segs[i].file ? 0 : segs[i].n;
+    }
+    q->total += 4 + bytes;
+    o->sent = sent;
+    o->sent_arg = sent_arg;
+    append(q, o);
+    return CHRONIK_DONE;
+}
+
+int32_t net_outq_put(struct net_outq *q, struct net_out_pool *pool, const struct net_seg *segs, uint32_t n,
+                     uint64_t bytes, void (*sent)(void *arg), void *sent_arg)
+{
+    bool copy = bytes <= NET_COPY_MAX;
+    for (uint32_t i = 0; copy && i < n; i++)
+        copy = !segs[i].file;
+    if (!copy)
+        return put_by_reference(q, pool, segs, n, bytes, sent, sent_arg);
+    int32_t r = put_copy(q, pool, segs, n, bytes);
+    if (r == CHRONIK_DONE && sent)
+        sent(sent_arg);
+    return r;
+}
+
+static void pop(struct net_outq *q, struct net_out_pool *pool)
+{
+    struct net_out *o = q->first;
+    void (*sent)(void *arg) = o->sent;
+    void *arg = o->sent_arg;
+    q->first = o->next;
+    if (!q->first)
+        q->last = NULL;
+    out_free(pool, o);
+    if (sent)
+        sent(arg);
+}
+
+/* `n` bytes from the front were sent. */
+static void advance(struct net_outq *q, struct net_out_pool *pool, uint64_t n)
+{
+    q->total -= n;
+    while (n > 0) {
+        struct net_out *o = q->first;
+        struct net_seg *s = &o->segs[o->at];
+        uint64_t part = n < s->n ? n : s->n;
+        if (s->file) {
+            s->off += part;
+        } else {
+            s->p = (const uint8_t *)s->p + part;
+            q->mem -= part;
+        }
+        s->n -= part;
+        n -= part;
+        if (s->n == 0 && ++o->at == o->n_segs)
+            pop(q, pool);
+    }
+}
+
+/* Memory from the front up to the first file range; *more: something follows at once. */
+static uint32_t gather(const struct net_outq *q, struct chronik_iov *iov, uint64_t *bytes, bool *more)
+{
+    uint32_t n = 0;
+    *bytes = 0;
+    *more = true;
+    for (const struct net_out *o = q->first; o; o = o->next) {
+        for (uint32_t i = o->at; i < o->n_segs; i++) {
+            if (n == NET_IOV_MAX || o->segs[i].file)
+                return n;
+            iov[n].p = (void *)(uintptr_t)o->segs[i].p;
+            iov[n++].n = o->segs[i].n;
+            *bytes += o->segs[i].n;
+        }
+    }
+    *more = false;
+    return n;
+}
+
+/* Whether the first and the last byte are in the page cache; a file that cannot say is taken as hot. */
+static bool is_hot(struct os_file *f, uint64_t off, uint64_t n)
+{
+    uint8_t byte;
+    size_t got;
+    return os_pread(f, &byte, 1, off, OS_NOWAIT, &got) != CHRONIK_E_AGAIN &&
+           (n == 1 || os_pread(f, &byte, 1, off + n - 1, OS_NOWAIT, &got) != CHRONIK_E_AGAIN);
+}
+
+/* A piece of the file range at the front: > 0 sent, or E_AGAIN (the socket), E_BUSY (cold), E_RANGE (short), E_CLOSED,
+ * or what the file said. */
+static int64_t send_file(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s)
+{
+    const struct net_seg *seg = &q->first->segs[q->first->at];
+    bool warm = q->warm;
+    q->warm = false;
+    if (seg->n >= NET_SENDFILE_MIN) {
+        uint64_t n = seg->n < NET_SENDFILE_MAX ? seg->n : NET_SENDFILE_MAX;
+        if (!warm && !is_hot(seg->file, seg->off, n))
+            return CHRONIK_E_BUSY;
+        int64_t sent = os_sendfile(s, seg->file, seg->off, n);
+        return sent == 0 ? CHRONIK_E_RANGE : sent;
+    }
+    size_t got = 0;
+    int32_t r = os_pread(seg->file, pool->small, seg->n, seg->off, warm ? 0 : OS_NOWAIT, &got);
+    if (r == CHRONIK_E_AGAIN)
+        return CHRONIK_E_BUSY;
+    if (r == CHRONIK_E_UNSUPPORTED)
+        r = os_pread(seg->file, pool->small, seg->n, seg->off, 0, &got);
+    if (r < 0)
+        return r;
+    if (got < seg->n)
+        return CHRONIK_E_RANGE;
+    struct chronik_iov iov = {.p = pool->small, .n = got};
+    bool more = q->first->at + 1 < q->first->n_segs || q->first->next;
+    return os_send(s, &iov, 1, more);
+}
+
+static enum net_flush stop_reason(int64_t r)
+{
+    switch (r) {
+    case CHRONIK_E_AGAIN:
+        return NET_FLUSH_BLOCKED;
+    case CHRONIK_E_BUSY:
+        return NET_FLUSH_COLD;
+    case CHRONIK_E_CLOSED:
+        return NET_FLUSH_DEAD;
+    default:
+        return NET_FLUSH_SHORT;
+    }
+}
+
+enum net_flush net_outq_flush(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s, uint64_t *bytes)
+{
+    *bytes = 0;
+    while (q->first) {
+        struct chronik_iov iov[NET_IOV_MAX];
+        uint64_t offered;
+        bool more;
+        if (*bytes >= NET_FLUSH_MAX)
+            return NET_FLUSH_AGAIN;
+        uint32_t n = gather(q, iov, &offered, &more);
+        int64_t r = n > 0 ? os_send(s, iov, n, more) : send_file(q, pool, s);
+        if (r <= 0)
+            return stop_reason(r);
+        *bytes += (uint64_t)r;
+        advance(q, pool, (uint64_t)r);
+        if (n > 0 && (uint64_t)r < offered)
+            return NET_FLUSH_BLOCKED;
+    }
+    return NET_FLUSH_DONE;
+}
+
+const struct net_seg *net_outq_head(const struct net_outq *q)
+{
+    return &q->first->segs[q->first->at];
+}
+
+void net_outq_clear(struct net_outq *q, struct net_out_pool *pool)
+{
+    while (q->first)
+        pop(q, pool);
+    q->mem = q->total = 0;
+}

@@ -1,0 +1,129 @@
+#include <config.h>
+
+/* pool.c: see pool.h. Buffers stay mapped while a load needs them, since the first touch of a page costs more than
+ * filling it a hundred times; each trim frees those that nobody took since the one before. Must never block. */
+#include <stdlib.h>
+
+#include "net/pool.h"
+
+/* 64, 80, 96, 112, 128, 160 … KiB, 4 MiB */
+static uint64_t class_total(uint32_t cls)
+{
+    return (uint64_t)(4 + cls % 4) * (NET_BUF_TOTAL / 4) << (cls / 4);
+}
+
+static uint32_t class_of(uint64_t total)
+{
+    uint32_t cls = 0;
+    if (total > NET_CLASS_MAX)
+        return NET_CLASSES;
+    while (class_total(cls) < total)
+        cls++;
+    return cls;
+}
+
+void net_pool_init(struct net_pool *p, struct net_budget *b)
+{
+    *p = (struct net_pool){.budget = b};
+}
+
+static void drop_free(struct net_pool *p, uint32_t cls)
+{
+    struct net_buf *b = p->free[cls];
+    p->free[cls] = b->next;
+    p->n_free[cls]--;
+    p->idle -= b->total;
+    free(b);
+}
+
+void net_pool_free(struct net_pool *p)
+{
+    for (uint32_t cls = 0; cls < NET_CLASSES; cls++)
+        while (p->free[cls])
+            drop_free(p, cls);
+}
+
+void net_budget_add(struct net_budget *b, uint64_t n)
+{
+    atomic_fetch_add(&b->used, n);
+}
+
+void net_budget_sub(struct net_budget *b, uint64_t n)
+{
+    atomic_fetch_sub(&b->used, n);
+    if (UNLIKELY(atomic_load(&b->waiting) > 0) && b->wake)
+        b->wake(b->wake_arg);
+}
+
+static bool reserve(struct net_budget *b, uint64_t n, uint64_t held)
+{
+    uint64_t used = atomic_load(&b->used);
+    do {
+        if (used + n > b->max && used > held)
+            return false;
+    } while (!atomic_compare_exchange_weak(&b->used, &used, used + n));
+    return true;
+}
+
+int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, uint64_t held, struct net_buf **out)
+{
+    uint64_t total = need + sizeof(struct net_buf);
+    if (total < at_least)
+        total = at_least;
+    uint32_t cls = class_of(total);
+    if (cls < NET_CLASSES)
+        total = class_total(cls);
+    if (!reserve(p->budget, total, held))
+        return CHRONIK_E_BUSY;
+    struct net_buf *b;
+    if (cls < NET_CLASSES && p->free[cls]) {
+        b = p->free[cls];
+        p->free[cls] = b->next;
+        p->n_free[cls]--;
+        p->idle -= total;
+        if (p->n_free[cls] < p->low[cls])
+            p->low[cls] = p->n_free[cls];
+    } else {
+        b = malloc(total);
+        if (!b) {
+            net_budget_sub(p->budget, total);
+            return CHRONIK_E_NOMEM;
+        }
+        *b = (struct net_buf){.pool = p, .cls = cls, .total = total, .cap = total - sizeof *b};
+        if (cls < NET_CLASSES)
+            p->low[cls] = 0;
+    }
+    b->refs = 1;
+    b->next = NULL;
+    *out = b;
+    return CHRONIK_DONE;
+}
+
+void net_buf_unref(struct net_buf *b)
+{
+    struct net_pool *p = b->pool;
+    uint64_t total = b->total;
+    CHECK(b->refs > 0);
+    if (--b->refs > 0)
+        return;
+    if (b->cls < NET_CLASSES && p->idle + total <= NET_IDLE_LOAD) {
+        b->next = p->free[b->cls];
+        p->free[b->cls] = b;
+        p->n_free[b->cls]++;
+        p->idle += total;
+    } else {
+        free(b);
+    }
+    net_budget_sub(p->budget, total);
+}
+
+bool net_pool_trim(struct net_pool *p)
+{
+    for (uint32_t cls = 0; cls < NET_CLASSES; cls++) {
+        uint32_t keep = cls == 0 ? NET_IDLE_REST / NET_BUF_TOTAL : 0;
+        for (uint32_t surplus = p->low[cls]; surplus > 0 && p->n_free[cls] > keep; surplus--)
+            drop_free(p, cls);
+        p->low[cls] = p->n_free[cls];
+    }
+    return p->idle > NET_IDLE_REST;
+}
