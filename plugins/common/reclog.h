@@ -59,9 +59,9 @@ struct reclog_config {
 };
 
 /* Opens or creates the log and replays it: `replay` gets every record with number >= cfg->from, in order, in the
- * calling thread; a negative result ends the replay and is returned (replay fills `e`). Blocking: call it on a worker.
- * A torn tail is cut (e->text is left alone; see reclog_stat). Damage: E_CORRUPT and a sentence with file, offset and
- * remedy. Everything replayed is durable when this returns. */
+ * calling thread, and answers CHRONIK_DONE; a negative result ends the replay and is returned (replay fills `e`).
+ * Blocking: call it on a worker. A torn tail is cut (e->text is left alone; see reclog_stat). Damage: E_CORRUPT and a
+ * sentence with file, offset and remedy. Everything replayed is durable when this returns. */
 int32_t reclog_open(const struct reclog_config *cfg, int32_t (*replay)(void *arg, const struct reclog_record *r),
                     void *arg, struct errtext *e, struct reclog **out);
 
@@ -77,8 +77,8 @@ int32_t reclog_append(struct reclog *l, uint32_t type, const struct chronik_iov 
                       void (*note)(void *arg, uint64_t number), void *arg, uint64_t *number);
 
 /* Reads durable records from number `from` on, oldest first, until `max_bytes` of data were given (at least one record)
- * or the durable end. A positive result of `each` stops. E_RANGE below the first record kept, E_CORRUPT with a sentence
- * in `e`. Blocking: call it on a worker. */
+ * or the durable end. `each` answers CHRONIK_DONE to go on, 0 to stop. E_RANGE below the first record kept, E_CORRUPT
+ * with a sentence in `e`. Blocking: call it on a worker. */
 int32_t reclog_read(struct reclog *l, uint64_t from, uint64_t max_bytes,
                     int32_t (*each)(void *arg, const struct reclog_record *r), void *arg, struct errtext *e);
 
@@ -91,11 +91,11 @@ struct reclog_stat {
     uint64_t end;           /* behind the last record gathered */
     uint64_t durable;       /* behind the last durable record */
     uint64_t bytes;         /* of the records kept, from `first` to the durable end, overhead included */
-    uint64_t live_bytes;    /* the same from the last reclog_trim on: what a replay would read */
+    uint64_t position;      /* bytes of groups ever written: differences measure what a replay would read */
     uint64_t gathered;      /* bytes waiting for their group */
     uint64_t disk_bytes;    /* of all files, free ones included */
     uint64_t groups, syncs; /* since open */
-    uint64_t torn_bytes;    /* cut at open */
+    uint64_t torn_bytes;    /* of the torn group that was cut at open, 0 none */
     uint32_t files, free_files;
 };
 void reclog_stat(struct reclog *l, struct reclog_stat *out);

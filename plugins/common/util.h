@@ -9,17 +9,20 @@
 #include <stdbool.h>
 #include <string.h>
 
+#ifndef CHECK /* tests include the core's base.h before this */
 /* An impossible state: says where, then aborts. Stays on in release builds. */
 #define CHECK(cond)                                                                                                    \
     do {                                                                                                               \
         if (__builtin_expect(!(cond), 0))                                                                              \
             util_check_failed(__FILE__, __LINE__, #cond);                                                              \
     } while (0)
-
+#endif
 _Noreturn void util_check_failed(const char *file, int line, const char *cond);
 
+#ifndef ARRAY_LEN
 #define ARRAY_LEN(a)          (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(p, T, m) ((T *)(void *)((char *)(p)-offsetof(T, m)))
+#endif
 
 /* A result that carries its story: object first, remedy last. */
 struct errtext {
