@@ -1,0 +1,273 @@
+/* record.c: walks the records inside a batch and builds batches of them. A record: length, attributes, timestamp delta,
+ * offset delta, key, value, headers; all numbers zigzag varints. The walk is on the path of every produced record: it
+ * allocates nothing and touches each byte of framing once. */
+#include "wire/batch.h"
+
+#include <chronik/base.h>
+
+#include "base/crc32c.h"
+
+#include <stdlib.h>
+
+/* ---- varints ---- */
+
+static const uint8_t *varint_slow(const uint8_t *p, const uint8_t *end, int most, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < most && p < end; i++) {
+        uint8_t b = *p++;
+        v |= (uint64_t)(b & 0x7f) << (7 * i);
+        if (b < 0x80) {
+            *out = v;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* A zigzag varint of at most five bytes (ten for `wide`); NULL when it ends nowhere. */
+static inline const uint8_t *varint(const uint8_t *p, const uint8_t *end, bool wide, int64_t *out)
+{
+    uint64_t v;
+    if (LIKELY(p < end && *p < 0x80))
+        v = *p++;
+    else if (LIKELY(end - p >= 2 && p[1] < 0x80)) {
+        v = (uint64_t)(p[0] & 0x7f) | (uint64_t)p[1] << 7;
+        p += 2;
+    } else if (!(p = varint_slow(p, end, wide ? 10 : 5, &v)))
+        return NULL;
+    int64_t x = (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+    *out = wide ? x : (int32_t)x;
+    return p;
+}
+
+/* Length and bytes; -1 is null when allowed. NULL: does not fit. */
+static inline const uint8_t *blob(const uint8_t *p, const uint8_t *end, bool null_allowed, const uint8_t **bytes,
+                                  int32_t *n)
+{
+    int64_t size;
+    if (!(p = varint(p, end, false, &size)) || size < (null_allowed ? -1 : 0) || size > end - p)
+        return NULL;
+    *bytes = size < 0 ? NULL : p;
+    *n = (int32_t)size;
+    return p + (size < 0 ? 0 : size);
+}
+
+/* ---- the walk ---- */
+
+void batch_iter_init(struct batch_iter *it, const struct batch_head *h, const void *payload, size_t n)
+{
+    *it = (struct batch_iter){
+        .p = payload,
+        .end = (const uint8_t *)payload + n,
+        .base_offset = h->base_offset,
+        .base_timestamp = h->base_timestamp,
+        .append_time = h->max_timestamp,
+        .left = h->n_records,
+        .offset_delta = -1,
+        .timed = h->attributes & BATCH_LOG_APPEND_TIME,
+    };
+}
+
+static int32_t corrupt(struct batch_iter *it, const char *why)
+{
+    it->why = why;
+    return CHRONIK_E_CORRUPT;
+}
+
+static const uint8_t *skip_headers(const uint8_t *p, const uint8_t *end, int32_t n)
+{
+    const uint8_t *bytes;
+    int32_t size;
+    for (; n && p; n--)
+        if ((p = blob(p, end, false, &bytes, &size)))
+            p = blob(p, end, true, &bytes, &size);
+    return p;
+}
+
+int32_t batch_iter_next(struct batch_iter *it, struct batch_record *r)
+{
+    int64_t size, time_delta, offset_delta, n_headers;
+    if (it->why)
+        return CHRONIK_E_CORRUPT;
+    if (it->left <= 0)
+        return it->p == it->end ? 0 : corrupt(it, "Bytes are left over behind the last record.");
+    const uint8_t *p = varint(it->p, it->end, false, &size);
+    if (!p || size < 0 || size > it->end - p)
+        return corrupt(it, "A record is longer than its batch.");
+    const uint8_t *end = p + size;
+    if (p == end) /* attributes, unused */
+        return corrupt(it, "A record has no room for its fields.");
+    p++;
+    if (!(p = varint(p, end, true, &time_delta)) || !(p = varint(p, end, false, &offset_delta)))
+        return corrupt(it, "The deltas of a record are malformed.");
+    if (!(p = blob(p, end, true, &r->key, &r->key_n)) || !(p = blob(p, end, true, &r->value, &r->value_n)))
+        return corrupt(it, "The key or value of a record is malformed.");
+    if (!(p = varint(p, end, false, &n_headers)) || n_headers < 0 || n_headers > (end - p) / 2)
+        return corrupt(it, "The header count of a record is impossible.");
+    r->headers = p;
+    r->n_headers = (int32_t)n_headers;
+    if (!(p = skip_headers(p, end, r->n_headers)) || p != end)
+        return corrupt(it, "The headers of a record do not fill it.");
+    if (offset_delta <= it->offset_delta)
+        return corrupt(it, "The offsets of the records do not ascend.");
+    r->headers_n = (uint32_t)(end - r->headers);
+    r->offset = (int64_t)((uint64_t)it->base_offset + (uint64_t)offset_delta);
+    r->timestamp = it->timed ? it->append_time : (int64_t)((uint64_t)it->base_timestamp + (uint64_t)time_delta);
+    it->offset_delta = (int32_t)offset_delta;
+    it->p = end;
+    it->left--;
+    return CHRONIK_DONE;
+}
+
+int32_t batch_header_next(struct batch_record *r, struct batch_header *out)
+{
+    if (!r->n_headers)
+        return 0;
+    const uint8_t *end = r->headers + r->headers_n, *p = blob(r->headers, end, false, &out->key, &out->key_n);
+    CHECK(p && (p = blob(p, end, true, &out->value, &out->value_n)));
+    r->headers = p;
+    r->headers_n = (uint32_t)(end - p);
+    r->n_headers--;
+    return CHRONIK_DONE;
+}
+
+int32_t batch_each_record(const void *batch, size_t n, bool (*each)(void *arg, const struct batch_record *r), void *arg)
+{
+    struct batch_head h;
+    const uint8_t *at = batch, *payload;
+    int32_t rc = batch_next(&at, &n, &h, NULL);
+    if (rc <= 0)
+        return CHRONIK_E_CORRUPT;
+    struct codec_buf buf = {0};
+    struct batch_iter it;
+    struct batch_record r;
+    rc = batch_unpack(&h, batch, &buf, BATCH_UNPACKED_MOST, &payload, &n, NULL);
+    if (rc > 0) {
+        batch_iter_init(&it, &h, payload, n);
+        while ((rc = batch_iter_next(&it, &r)) > 0)
+            if (!each(arg, &r))
+                break;
+    }
+    codec_buf_free(&buf);
+    return rc < 0 ? rc : CHRONIK_DONE;
+}
+
+/* ---- building ---- */
+
+static size_t varint_size(int64_t v)
+{
+    uint64_t z = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    return 1 + (size_t)(63 - __builtin_clzll(z | 1)) / 7;
+}
+
+static uint8_t *put_varint(uint8_t *p, int64_t v)
+{
+    uint64_t z = ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+    for (; z >= 0x80; z >>= 7)
+        *p++ = (uint8_t)(z | 0x80);
+    *p++ = (uint8_t)z;
+    return p;
+}
+
+static uint8_t *put_blob(uint8_t *p, const void *bytes, size_t n)
+{
+    p = put_varint(p, bytes ? (int64_t)n : -1);
+    return bytes && n ? (uint8_t *)memcpy(p, bytes, n) + n : p;
+}
+
+static size_t blob_size(const void *bytes, size_t n)
+{
+    return bytes ? varint_size((int64_t)n) + n : 1;
+}
+
+void batch_begin(struct batch_build *b, const struct batch_head *h)
+{
+    b->head = *h;
+    b->head.n_records = 0;
+    b->out.n = 0;
+    b->failed = !codec_buf_reserve(&b->out, BATCH_HEAD);
+    if (!b->failed)
+        b->out.n = BATCH_HEAD;
+}
+
+void batch_add(struct batch_build *b, int64_t timestamp, const void *key, size_t key_n, const void *value,
+               size_t value_n, const struct batch_header *headers, int32_t n_headers)
+{
+    struct batch_head *h = &b->head;
+    if (!h->n_records)
+        h->base_timestamp = h->max_timestamp = timestamp;
+    int64_t delta = (int64_t)((uint64_t)timestamp - (uint64_t)h->base_timestamp);
+    size_t size = 1 + varint_size(delta) + varint_size(h->n_records) + blob_size(key, key_n) +
+                  blob_size(value, value_n) + varint_size(n_headers);
+    for (int32_t i = 0; i < n_headers; i++)
+        size += blob_size(headers[i].key, (size_t)headers[i].key_n) +
+                blob_size(headers[i].value_n < 0 ? NULL : headers[i].value, (size_t)headers[i].value_n);
+    if (b->failed || size > INT32_MAX || !codec_buf_reserve(&b->out, size + 5)) {
+        b->failed = true;
+        return;
+    }
+    uint8_t *p = put_varint(b->out.p + b->out.n, (int64_t)size);
+    *p++ = 0;
+    p = put_varint(p, delta);
+    p = put_varint(p, h->n_records);
+    p = put_blob(p, key, key_n);
+    p = put_blob(p, value, value_n);
+    p = put_varint(p, n_headers);
+    for (int32_t i = 0; i < n_headers; i++) {
+        p = put_blob(p, headers[i].key, (size_t)headers[i].key_n);
+        p = put_blob(p, headers[i].value_n < 0 ? NULL : headers[i].value, (size_t)headers[i].value_n);
+    }
+    b->out.n = (size_t)(p - b->out.p);
+    h->max_timestamp = max_i64(h->max_timestamp, timestamp);
+    h->n_records++;
+}
+
+static void write_head(uint8_t *p, const struct batch_head *h, size_t n)
+{
+    put_be64(p, (uint64_t)h->base_offset);
+    put_be32(p + 8, (uint32_t)(n - BATCH_PREFIX));
+    put_be32(p + 12, (uint32_t)h->leader_epoch);
+    p[16] = BATCH_MAGIC;
+    put_be16(p + 21, (uint16_t)h->attributes);
+    put_be32(p + 23, (uint32_t)(h->n_records - 1));
+    put_be64(p + 27, (uint64_t)h->base_timestamp);
+    put_be64(p + 35, (uint64_t)h->max_timestamp);
+    put_be64(p + 43, (uint64_t)h->producer_id);
+    put_be16(p + 51, (uint16_t)h->producer_epoch);
+    put_be32(p + 53, (uint32_t)h->base_sequence);
+    put_be32(p + 57, (uint32_t)h->n_records);
+    put_be32(p + 17, crc32c(0, p + 21, n - 21));
+}
+
+int32_t batch_finish(struct batch_build *b, const uint8_t **p, size_t *n)
+{
+    if (b->failed)
+        return CHRONIK_E_NOMEM;
+    if (!b->head.n_records)
+        return CHRONIK_E_INVAL;
+    struct codec_buf *out = &b->out;
+    int codec = b->head.attributes & BATCH_CODEC_MASK;
+    if (codec != CODEC_NONE) {
+        b->pack.n = 0;
+        if (!codec_buf_reserve(&b->pack, BATCH_HEAD))
+            return CHRONIK_E_NOMEM;
+        b->pack.n = BATCH_HEAD;
+        int32_t rc = codec_pack(codec, INT32_MIN, out->p + BATCH_HEAD, out->n - BATCH_HEAD, &b->pack, NULL);
+        if (rc < 0)
+            return rc;
+        out = &b->pack;
+    }
+    if (out->n > INT32_MAX)
+        return CHRONIK_E_TOOBIG;
+    write_head(out->p, &b->head, out->n);
+    *p = out->p;
+    *n = out->n;
+    return CHRONIK_DONE;
+}
+
+void batch_build_free(struct batch_build *b)
+{
+    codec_buf_free(&b->out);
+    codec_buf_free(&b->pack);
+}
