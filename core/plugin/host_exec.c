@@ -13,6 +13,7 @@ static struct chronik_exec *shell_new(struct plugin_host *h, struct os_exec *os,
         return NULL;
     e->os = os;
     e->host = h;
+    atomic_init(&e->refs, 1);
     snprintf(e->name, sizeof e->name, "%s", name);
     return e;
 }
@@ -95,13 +96,24 @@ static void close_on_worker(void *arg)
     closed.fn(closed.arg, CHRONIK_DONE);
 }
 
+void exec_ref(struct chronik_exec *e)
+{
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+}
+
+void exec_unref(struct chronik_exec *e)
+{
+    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+        os_worker_post(e->host->os, &e->close);
+}
+
 static int32_t exec_close(struct chronik_exec *e, struct chronik_done done)
 {
     if (!e->own)
         return CHRONIK_E_INVAL;
     e->closed = done;
     e->close = (struct chronik_task){.fn = close_on_worker, .arg = e};
-    os_worker_post(e->host->os, &e->close);
+    exec_unref(e);
     return CHRONIK_PENDING;
 }
 

@@ -21,13 +21,12 @@ struct chronik_exec {
     struct os_exec *os;
     struct plugin_host *host;
     struct chronik_exec *next; /* host lock */
+    atomic_uint refs;          /* its own, and one each stream, listener and attempt that answers on it */
     bool own;                  /* opened by the module, and its to close */
     struct chronik_task close; /* runs on a worker */
     struct chronik_done closed;
     char name[32];
 };
-
-struct host_streams;
 
 struct plugin_host {
     struct chronik_host table;
@@ -38,14 +37,18 @@ struct plugin_host {
     struct host_dir *dirs;
 
     struct os_mutex lock;
-    struct chronik_exec *execs;   /* under the lock */
-    struct host_streams *streams; /* under the lock until made; NULL before the first listen or connect */
+    struct chronik_exec *execs; /* under the lock */
+    struct os_exec *loop;       /* under the lock: of the streams; NULL before the first listen or connect */
 };
 
 static inline struct plugin_host *host_of(void *ctx)
 {
     return ctx;
 }
+
+/* An executor that is closed ends when its last stream, listener or attempt is gone: until then they post to it. */
+void exec_ref(struct chronik_exec *e);
+void exec_unref(struct chronik_exec *e);
 
 /* Each fills in its part of the table. */
 void host_exec_fill(struct chronik_host *t);

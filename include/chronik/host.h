@@ -121,7 +121,8 @@ struct chronik_host {
     int32_t (*exec_cancel)(struct chronik_exec *e, struct chronik_task *t);
     /* Non-zero when the calling thread is running a task of `e`. */
     int32_t (*exec_here)(struct chronik_exec *e);
-    /* Runs what is queued without a time, drops timers, then `done` (on a host thread). Nothing may be posted after. */
+    /* Runs what is queued without a time, drops timers, then `done` (on a host thread). Nothing may be posted after;
+     * its streams and listeners must have been closed before, and attempts to connect hold it up until they end. */
     int32_t (*exec_close)(struct chronik_exec *e, struct chronik_done done);
     /* Runs the task on some shared worker thread; for work of more than about 100 us. */
     void (*worker_post)(void *ctx, struct chronik_task *t);
@@ -165,7 +166,8 @@ struct chronik_host {
      * it. In the simulator the executor is busy for the virtual latency while others go on. */
     void (*file_submit)(struct chronik_exec *e, struct chronik_file_op *op);
 
-    /* -- streams -- completions and callbacks run on the executor given. Addresses are "host:port" or "[v6]:port". */
+    /* -- streams -- completions and callbacks run on the executor given, and the calls on a stream are made there.
+     * Addresses are "host:port" or "[v6]:port". */
     /* CHRONIK_DONE, or E_EXISTS (address in use), E_INVAL, E_PERM, E_IO; the host logs the sentence. */
     int32_t (*listen)(void *ctx, struct chronik_exec *e, const char *address, const struct chronik_listen_events *ev,
                       void **listener);
