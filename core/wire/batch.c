@@ -6,6 +6,7 @@
 
 #include "base/crc32c.h"
 #include "wire/codes.h"
+#include "wire/internal.h"
 
 /* Places in the head. */
 enum {
@@ -46,7 +47,7 @@ void batch_head_read(const void *batch, struct batch_head *h)
 
 /* ---- checks ---- */
 
-static int16_t refuse(struct batch_problem *problem, int16_t code, int32_t record, const char *why)
+int16_t batch_refuse(struct batch_problem *problem, int16_t code, int32_t record, const char *why)
 {
     *problem = (struct batch_problem){record, why};
     return code;
@@ -56,49 +57,26 @@ static int16_t check_head(const struct batch_head *h, size_t n, unsigned flags, 
 {
     /* The byte that says the format lies at the same place in all formats. */
     if (h->magic != BATCH_MAGIC)
-        return refuse(problem, KAFKA_INVALID_RECORD, -1, "Only record batches of magic 2 are accepted.");
+        return batch_refuse(problem, KAFKA_INVALID_RECORD, -1, "Only record batches of magic 2 are accepted.");
     if (h->bytes < BATCH_HEAD)
-        return refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The length of the record batch is impossible.");
+        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The length of the record batch is impossible.");
     if (h->bytes > n)
-        return refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch is longer than the bytes given.");
+        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch is longer than the bytes given.");
     if (!codec_name(h->attributes & BATCH_CODEC_MASK))
-        return refuse(problem, KAFKA_UNSUPPORTED_COMPRESSION_TYPE, -1, "The compression type does not exist.");
+        return batch_refuse(problem, KAFKA_UNSUPPORTED_COMPRESSION_TYPE, -1, "The compression type does not exist.");
     if (h->last_offset_delta < 0 || h->n_records < 0)
-        return refuse(problem, KAFKA_INVALID_RECORD, -1, "The record batch has a negative count.");
+        return batch_refuse(problem, KAFKA_INVALID_RECORD, -1, "The record batch has a negative count.");
     if (flags & BATCH_STORED)
         return h->n_records <= (int64_t)h->last_offset_delta + 1
                    ? KAFKA_NONE
-                   : refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch has more records than offsets.");
+                   : batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1,
+                                  "The record batch has more records than offsets.");
     if (h->n_records == 0 || h->n_records - 1 != h->last_offset_delta)
-        return refuse(problem, KAFKA_INVALID_RECORD, -1, "The record count does not match the last offset delta.");
+        return batch_refuse(problem, KAFKA_INVALID_RECORD, -1,
+                            "The record count does not match the last offset delta.");
     if (h->attributes & BATCH_LOG_APPEND_TIME)
-        return refuse(problem, KAFKA_INVALID_TIMESTAMP, -1,
-                      "A producer may not set the timestamp type log append time.");
-    return KAFKA_NONE;
-}
-
-static int16_t check_records(struct batch_head *h, const uint8_t *payload, size_t n, unsigned flags,
-                             struct batch_problem *problem)
-{
-    struct batch_iter it;
-    struct batch_record r;
-    int32_t rc, i = 0;
-    int64_t least = INT64_MAX, most = INT64_MIN;
-    batch_iter_init(&it, h, payload, n);
-    for (; (rc = batch_iter_next(&it, &r)) > 0; i++) {
-        if (it.offset_delta != i && !(flags & BATCH_STORED))
-            return refuse(problem, KAFKA_INVALID_RECORD, i, "The offset delta of a record is not its index.");
-        if (r.key_n < 0 && (flags & BATCH_NEEDS_KEYS))
-            return refuse(problem, KAFKA_INVALID_RECORD, i, "A compacted topic needs a key in every record.");
-        least = min_i64(least, r.timestamp);
-        most = max_i64(most, r.timestamp);
-    }
-    if (rc < 0)
-        return refuse(problem, KAFKA_INVALID_RECORD, i < h->n_records ? i : -1, it.why);
-    if (i) {
-        h->seen_min_timestamp = least;
-        h->seen_max_timestamp = most;
-    }
+        return batch_refuse(problem, KAFKA_INVALID_TIMESTAMP, -1,
+                            "A producer may not set the timestamp type log append time.");
     return KAFKA_NONE;
 }
 
@@ -110,11 +88,11 @@ static int16_t check_packed(struct batch_head *h, const uint8_t *p, unsigned fla
     int16_t code;
     int32_t rc = batch_unpack(h, p, &buf, BATCH_UNPACKED_MOST, &payload, &n, NULL);
     if (rc > 0)
-        code = check_records(h, payload, n, flags, problem);
+        code = batch_check_records(h, payload, n, flags, problem);
     else if (rc == CHRONIK_E_CORRUPT)
-        code = refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The compressed records are damaged.");
+        code = batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The compressed records are damaged.");
     else
-        code = refuse(problem, KAFKA_INVALID_RECORD, -1, "The compressed records need too much memory.");
+        code = batch_refuse(problem, KAFKA_INVALID_RECORD, -1, "The compressed records need too much memory.");
     codec_buf_free(&buf);
     return code;
 }
@@ -124,15 +102,15 @@ int16_t batch_check(const void *batch, size_t n, struct batch_head *h, unsigned 
     const uint8_t *p = batch;
     *h = (struct batch_head){0};
     if (n < BATCH_HEAD)
-        return refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch is shorter than its head.");
+        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch is shorter than its head.");
     batch_head_read(p, h);
     int16_t code = check_head(h, n, flags, problem);
     if (code != KAFKA_NONE)
         return code;
     if (crc32c(0, p + AT_ATTRIBUTES, h->bytes - AT_ATTRIBUTES) != h->crc)
-        return refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The checksum of the record batch does not match.");
+        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The checksum of the record batch does not match.");
     if ((h->attributes & BATCH_CODEC_MASK) == CODEC_NONE)
-        return check_records(h, p + BATCH_HEAD, h->bytes - BATCH_HEAD, flags, problem);
+        return batch_check_records(h, p + BATCH_HEAD, h->bytes - BATCH_HEAD, flags, problem);
     return flags & (BATCH_UNPACK | BATCH_NEEDS_KEYS) ? check_packed(h, p, flags, problem) : KAFKA_NONE;
 }
 

@@ -2,6 +2,7 @@
 #ifndef CHRONIK_WIRE_INTERNAL_H
 #define CHRONIK_WIRE_INTERNAL_H
 
+#include "wire/batch.h"
 #include "wire/wire.h"
 
 enum { WIRE_STRING_MOST = 32767 }; /* bytes of a string, compact ones too, as Kafka has it */
@@ -9,6 +10,13 @@ enum { WIRE_STRING_MOST = 32767 }; /* bytes of a string, compact ones too, as Ka
 /* As wire_decode, but bytes may be left over: *used says how many belong to the message. */
 int32_t wire_decode_prefix(const struct wire_msg *m, int version, const void *p, size_t n, struct arena *a, void *out,
                            size_t *used, struct err *e) MUST_CHECK;
+
+/* Notes what is wrong and returns `code`. */
+int16_t batch_refuse(struct batch_problem *problem, int16_t code, int32_t record, const char *why);
+
+/* The part of batch_check that walks the plain records; sets the seen timestamps. */
+int16_t batch_check_records(struct batch_head *h, const uint8_t *payload, size_t n, unsigned flags,
+                            struct batch_problem *problem);
 
 /* Bytes of a scalar on the wire and in C; 0 for all that is no scalar. */
 static inline size_t wire_scalar_size(int type)

@@ -6,6 +6,8 @@
 #include <chronik/base.h>
 
 #include "base/crc32c.h"
+#include "wire/codes.h"
+#include "wire/internal.h"
 
 #include <stdlib.h>
 
@@ -69,12 +71,6 @@ void batch_iter_init(struct batch_iter *it, const struct batch_head *h, const vo
     };
 }
 
-static int32_t corrupt(struct batch_iter *it, const char *why)
-{
-    it->why = why;
-    return CHRONIK_E_CORRUPT;
-}
-
 static const uint8_t *skip_headers(const uint8_t *p, const uint8_t *end, int32_t n)
 {
     const uint8_t *bytes;
@@ -85,39 +81,78 @@ static const uint8_t *skip_headers(const uint8_t *p, const uint8_t *end, int32_t
     return p;
 }
 
-int32_t batch_iter_next(struct batch_iter *it, struct batch_record *r)
+/* Takes the record at it->p, of which there must be one; says what is wrong with it, or NULL. */
+static inline __attribute__((always_inline)) const char *take_record(struct batch_iter *it, struct batch_record *r)
 {
     int64_t size, time_delta, offset_delta, n_headers;
-    if (it->why)
-        return CHRONIK_E_CORRUPT;
-    if (it->left <= 0)
-        return it->p == it->end ? 0 : corrupt(it, "Bytes are left over behind the last record.");
     const uint8_t *p = varint(it->p, it->end, false, &size);
     if (!p || size < 0 || size > it->end - p)
-        return corrupt(it, "A record is longer than its batch.");
+        return "A record is longer than its batch.";
     const uint8_t *end = p + size;
     if (p == end) /* attributes, unused */
-        return corrupt(it, "A record has no room for its fields.");
+        return "A record has no room for its fields.";
     p++;
     if (!(p = varint(p, end, true, &time_delta)) || !(p = varint(p, end, false, &offset_delta)))
-        return corrupt(it, "The deltas of a record are malformed.");
+        return "The deltas of a record are malformed.";
     if (!(p = blob(p, end, true, &r->key, &r->key_n)) || !(p = blob(p, end, true, &r->value, &r->value_n)))
-        return corrupt(it, "The key or value of a record is malformed.");
+        return "The key or value of a record is malformed.";
     if (!(p = varint(p, end, false, &n_headers)) || n_headers < 0 || n_headers > (end - p) / 2)
-        return corrupt(it, "The header count of a record is impossible.");
+        return "The header count of a record is impossible.";
     r->headers = p;
     r->n_headers = (int32_t)n_headers;
     if (!(p = skip_headers(p, end, r->n_headers)) || p != end)
-        return corrupt(it, "The headers of a record do not fill it.");
+        return "The headers of a record do not fill it.";
     if (offset_delta <= it->offset_delta)
-        return corrupt(it, "The offsets of the records do not ascend.");
+        return "The offsets of the records do not ascend.";
     r->headers_n = (uint32_t)(end - r->headers);
     r->offset = (int64_t)((uint64_t)it->base_offset + (uint64_t)offset_delta);
     r->timestamp = it->timed ? it->append_time : (int64_t)((uint64_t)it->base_timestamp + (uint64_t)time_delta);
     it->offset_delta = (int32_t)offset_delta;
     it->p = end;
     it->left--;
-    return CHRONIK_DONE;
+    return NULL;
+}
+
+static const char left_over[] = "Bytes are left over behind the last record.";
+
+int32_t batch_iter_next(struct batch_iter *it, struct batch_record *r)
+{
+    if (!it->why) {
+        if (it->left > 0)
+            it->why = take_record(it, r);
+        else if (it->p == it->end)
+            return 0;
+        else
+            it->why = left_over;
+    }
+    return it->why ? CHRONIK_E_CORRUPT : CHRONIK_DONE;
+}
+
+int16_t batch_check_records(struct batch_head *h, const uint8_t *payload, size_t n, unsigned flags,
+                            struct batch_problem *problem)
+{
+    struct batch_iter it;
+    struct batch_record r;
+    const char *why;
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    batch_iter_init(&it, h, payload, n);
+    for (int32_t i = 0; i < h->n_records; i++) {
+        if (UNLIKELY((why = take_record(&it, &r)) != NULL))
+            return batch_refuse(problem, KAFKA_INVALID_RECORD, i, why);
+        if (UNLIKELY(it.offset_delta != i) && !(flags & BATCH_STORED))
+            return batch_refuse(problem, KAFKA_INVALID_RECORD, i, "The offset delta of a record is not its index.");
+        if (UNLIKELY(r.key_n < 0) && (flags & BATCH_NEEDS_KEYS))
+            return batch_refuse(problem, KAFKA_INVALID_RECORD, i, "A compacted topic needs a key in every record.");
+        least = min_i64(least, r.timestamp);
+        most = max_i64(most, r.timestamp);
+    }
+    if (it.p != it.end)
+        return batch_refuse(problem, KAFKA_INVALID_RECORD, -1, left_over);
+    if (h->n_records) {
+        h->seen_min_timestamp = least;
+        h->seen_max_timestamp = most;
+    }
+    return KAFKA_NONE;
 }
 
 int32_t batch_header_next(struct batch_record *r, struct batch_header *out)
