@@ -140,7 +140,11 @@ int32_t os_pwritev(struct os_file *f, const struct chronik_iov *iov, uint32_t n,
 int32_t os_sync(struct os_file *f)
 {
     int32_t r = fault(f->os, OS_FAULT_SYNC, f->path);
-    return r < 0 ? r : f->os->file->sync(f);
+    if (r >= 0)
+        return f->os->file->sync(f);
+    if (f->os->file->sync_lost)
+        f->os->file->sync_lost(f);
+    return r;
 }
 
 int32_t os_truncate(struct os_file *f, uint64_t size)

@@ -35,6 +35,7 @@ struct os_file_ops {
     int32_t (*pread)(struct os_file *f, void *p, size_t n, uint64_t off, unsigned flags, size_t *got);
     int32_t (*pwritev)(struct os_file *f, const struct chronik_iov *iov, uint32_t n, uint64_t off);
     int32_t (*sync)(struct os_file *f);
+    void (*sync_lost)(struct os_file *f); /* a fault failed the sync: what that does to the pages; may be NULL */
     int32_t (*truncate)(struct os_file *f, uint64_t size);
     int32_t (*allocate)(struct os_file *f, uint64_t off, uint64_t n);
     void (*advise)(struct os_file *f, uint64_t off, uint64_t n, bool need);
