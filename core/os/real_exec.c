@@ -47,16 +47,13 @@ static struct real_exec *exec_of(struct os_exec *e)
 
 /* ---- posting ---- */
 
-/* Called with the lock; says whether the thread must be woken after it is released. */
-static bool must_wake(struct real_exec *e)
-{
-    bool wake = e->sleeping;
-    e->sleeping = false;
-    return wake;
-}
-
+/* Called with the lock: a task that was just queued may be the one after which the executor is closed and freed, so
+ * nothing of it may be touched once the lock is released. */
 static void wake(struct real_exec *e)
 {
+    if (!e->sleeping)
+        return;
+    e->sleeping = false;
     if (!e->evbase) {
         pthread_cond_signal(&e->cond);
         return;
@@ -73,10 +70,9 @@ static void real_post(struct os_exec *x, struct chronik_task *t)
 {
     struct real_exec *e = exec_of(x);
     os_mutex_lock(&e->lock);
-    bool w = tq_post(&e->queue, t) && must_wake(e);
-    os_mutex_unlock(&e->lock);
-    if (w)
+    if (tq_post(&e->queue, t))
         wake(e);
+    os_mutex_unlock(&e->lock);
 }
 
 static void real_post_at(struct os_exec *x, struct chronik_task *t, int64_t when)
@@ -85,10 +81,9 @@ static void real_post_at(struct os_exec *x, struct chronik_task *t, int64_t when
     os_mutex_lock(&e->lock);
     int64_t next = tq_next_time(&e->queue);
     tq_post_at(&e->queue, t, when);
-    bool w = when < next && must_wake(e);
-    os_mutex_unlock(&e->lock);
-    if (w)
+    if (when < next)
         wake(e);
+    os_mutex_unlock(&e->lock);
 }
 
 static bool real_cancel(struct os_exec *x, struct chronik_task *t)
@@ -306,10 +301,8 @@ static void real_close(struct os_exec *x)
     os_mutex_lock(&e->lock);
     tq_drop_timers(&e->queue);
     e->closing = true;
-    bool w = must_wake(e);
+    wake(e);
     os_mutex_unlock(&e->lock);
-    if (w)
-        wake(e);
     pthread_join(e->thread, NULL);
     tq_drop_timers(&e->queue); /* armed by the last tasks */
     atomic_fetch_sub(&((struct real_os *)e->base.os)->execs, 1);
