@@ -109,7 +109,7 @@ void net_input_filled(struct net_input *in, size_t got, size_t offered)
 static int32_t load_stash(struct net_input *in, struct net_pool *pool)
 {
     struct net_buf *b;
-    int32_t r = net_buf_take(pool, in->n_stash, NET_BUF_TOTAL, 0, &b);
+    int32_t r = net_buf_take(pool, in->n_stash, NET_BUF_TOTAL, true, &b);
     if (r < 0)
         return r;
     size_t have = in->n_stash;

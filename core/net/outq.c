@@ -54,6 +54,13 @@ void net_out_pool_trim(struct net_out_pool *pool, uint32_t keep)
 {
     trim_list(&pool->free_out, &pool->n_out, keep);
     trim_list(&pool->free_chunk, &pool->n_chunk, keep / 4);
+    free(pool->scratch);
+    pool->scratch = NULL;
+}
+
+const struct net_seg *net_outq_head(const struct net_outq *q)
+{
+    return &q->first->segs[q->first->at];
 }
 
 static void append(struct net_outq *q, struct net_out *o)
@@ -181,23 +188,62 @@ static void advance(struct net_outq *q, struct net_out_pool *pool, uint64_t n)
     }
 }
 
-/* Memory from the front up to the first file range; *more: something follows at once. */
-static uint32_t gather(const struct net_outq *q, struct chronik_iov *iov, uint64_t *bytes, bool *more)
+/* What one send call takes. */
+struct batch {
+    struct chronik_iov iov[NET_IOV_MAX];
+    uint32_t n;
+    uint64_t bytes;
+    size_t scratch; /* bytes used of the loop's */
+    bool more;      /* something follows at once */
+    int32_t stop;   /* why it ended: DONE, or what the file range behind it says (E_BUSY: cold, E_RANGE: short …) */
+};
+
+static void batch_add(struct batch *b, const void *p, uint64_t n)
 {
-    uint32_t n = 0;
-    *bytes = 0;
-    *more = true;
+    b->iov[b->n].p = (void *)(uintptr_t)p;
+    b->iov[b->n++].n = n;
+    b->bytes += n;
+}
+
+/* Reads a small file range into the scratch. E_TOOBIG: does not fit any more. */
+static int32_t batch_read(struct batch *b, struct net_outq *q, struct net_out_pool *pool, const struct net_seg *s)
+{
+    size_t got = 0;
+    if (s->n >= NET_SENDFILE_MIN || b->scratch + s->n > NET_SCRATCH)
+        return CHRONIK_E_TOOBIG;
+    if (!pool->scratch && !(pool->scratch = malloc(NET_SCRATCH)))
+        return CHRONIK_E_TOOBIG;
+    int32_t r = os_pread(s->file, pool->scratch + b->scratch, s->n, s->off, q->warm ? 0 : OS_NOWAIT, &got);
+    if (r == CHRONIK_E_UNSUPPORTED)
+        r = os_pread(s->file, pool->scratch + b->scratch, s->n, s->off, 0, &got);
+    if (r < 0)
+        return r == CHRONIK_E_AGAIN ? CHRONIK_E_BUSY : r;
+    if (got < s->n)
+        return CHRONIK_E_RANGE;
+    batch_add(b, pool->scratch + b->scratch, s->n);
+    b->scratch += s->n;
+    return CHRONIK_DONE;
+}
+
+/* Everything from the front up to the first file range that goes out by sendfile or is not there yet. */
+static void gather(struct net_outq *q, struct net_out_pool *pool, struct batch *b)
+{
+    b->n = 0;
+    b->bytes = b->scratch = 0;
+    b->more = true;
+    b->stop = CHRONIK_DONE;
     for (const struct net_out *o = q->first; o; o = o->next) {
         for (uint32_t i = o->at; i < o->n_segs; i++) {
-            if (n == NET_IOV_MAX || o->segs[i].file)
-                return n;
-            iov[n].p = (void *)(uintptr_t)o->segs[i].p;
-            iov[n++].n = o->segs[i].n;
-            *bytes += o->segs[i].n;
+            const struct net_seg *s = &o->segs[i];
+            if (b->n == NET_IOV_MAX)
+                return;
+            if (!s->file)
+                batch_add(b, s->p, s->n);
+            else if ((b->stop = batch_read(b, q, pool, s)) < 0)
+                return;
         }
     }
-    *more = false;
-    return n;
+    b->more = false;
 }
 
 /* Whether the first and the last byte are in the page cache; a file that cannot say is taken as hot. */
@@ -211,31 +257,28 @@ static bool is_hot(struct os_file *f, uint64_t off, uint64_t n)
 
 /* A piece of the file range at the front: > 0 sent, or E_AGAIN (the socket), E_BUSY (cold), E_RANGE (short), E_CLOSED,
  * or what the file said. */
-static int64_t send_file(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s)
+static int64_t send_file(struct net_outq *q, struct os_sock *s)
 {
-    const struct net_seg *seg = &q->first->segs[q->first->at];
-    bool warm = q->warm;
-    q->warm = false;
-    if (seg->n >= NET_SENDFILE_MIN) {
-        uint64_t n = seg->n < NET_SENDFILE_MAX ? seg->n : NET_SENDFILE_MAX;
-        if (!warm && !is_hot(seg->file, seg->off, n))
-            return CHRONIK_E_BUSY;
-        int64_t sent = os_sendfile(s, seg->file, seg->off, n);
-        return sent == 0 ? CHRONIK_E_RANGE : sent;
-    }
-    size_t got = 0;
-    int32_t r = os_pread(seg->file, pool->small, seg->n, seg->off, warm ? 0 : OS_NOWAIT, &got);
-    if (r == CHRONIK_E_AGAIN)
+    const struct net_seg *seg = net_outq_head(q);
+    uint64_t n = seg->n < NET_SENDFILE_MAX ? seg->n : NET_SENDFILE_MAX;
+    if (!q->warm && !is_hot(seg->file, seg->off, n))
         return CHRONIK_E_BUSY;
-    if (r == CHRONIK_E_UNSUPPORTED)
-        r = os_pread(seg->file, pool->small, seg->n, seg->off, 0, &got);
-    if (r < 0)
-        return r;
-    if (got < seg->n)
-        return CHRONIK_E_RANGE;
-    struct chronik_iov iov = {.p = pool->small, .n = got};
-    bool more = q->first->at + 1 < q->first->n_segs || q->first->next;
-    return os_send(s, &iov, 1, more);
+    int64_t sent = os_sendfile(s, seg->file, seg->off, n);
+    return sent == 0 ? CHRONIK_E_RANGE : sent;
+}
+
+/* One call's worth from the front; *full: the socket took less than it was offered. */
+static int64_t send_some(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s, bool *full)
+{
+    struct batch b;
+    gather(q, pool, &b);
+    int64_t r = b.n > 0                      ? os_send(s, b.iov, b.n, b.more && b.stop != CHRONIK_E_BUSY)
+                : b.stop == CHRONIK_E_TOOBIG ? send_file(q, s)
+                                             : b.stop;
+    *full = b.n > 0 && r > 0 && (uint64_t)r < b.bytes;
+    if (r > 0)
+        q->warm = false;
+    return r;
 }
 
 static enum net_flush stop_reason(int64_t r)
@@ -256,26 +299,18 @@ enum net_flush net_outq_flush(struct net_outq *q, struct net_out_pool *pool, str
 {
     *bytes = 0;
     while (q->first) {
-        struct chronik_iov iov[NET_IOV_MAX];
-        uint64_t offered;
-        bool more;
+        bool full;
         if (*bytes >= NET_FLUSH_MAX)
             return NET_FLUSH_AGAIN;
-        uint32_t n = gather(q, iov, &offered, &more);
-        int64_t r = n > 0 ? os_send(s, iov, n, more) : send_file(q, pool, s);
+        int64_t r = send_some(q, pool, s, &full);
         if (r <= 0)
             return stop_reason(r);
         *bytes += (uint64_t)r;
         advance(q, pool, (uint64_t)r);
-        if (n > 0 && (uint64_t)r < offered)
+        if (full)
             return NET_FLUSH_BLOCKED;
     }
     return NET_FLUSH_DONE;
-}
-
-const struct net_seg *net_outq_head(const struct net_outq *q)
-{
-    return &q->first->segs[q->first->at];
 }
 
 void net_outq_clear(struct net_outq *q, struct net_out_pool *pool)

@@ -10,7 +10,8 @@ enum {
     NET_CHUNK = 16 * 1024 - 64,    /* bytes of copied answers in one piece */
     NET_COPY_MAX = 4096,           /* a larger answer is not copied */
     NET_SENDFILE_MAX = 256 * 1024, /* bytes a call */
-    NET_SENDFILE_MIN = 4096,       /* below, pread and send is cheaper */
+    NET_SENDFILE_MIN = 32 * 1024,  /* smaller ranges are read and sent together with what is around them */
+    NET_SCRATCH = 64 * 1024,       /* for these, a loop; held under load only */
     NET_FLUSH_MAX = 1024 * 1024,   /* bytes a connection sends a turn */
     NET_IOV_MAX = 64,
     NET_FEW_SEGS = 6,
@@ -34,7 +35,7 @@ struct net_out_pool {
     struct net_out *free_out;
     struct net_out *free_chunk;
     uint32_t n_out, n_chunk;
-    uint8_t small[NET_SENDFILE_MIN];
+    uint8_t *scratch; /* NET_SCRATCH bytes or NULL */
 };
 
 struct net_outq {

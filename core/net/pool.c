@@ -55,44 +55,73 @@ void net_budget_sub(struct net_budget *b, uint64_t n)
         b->wake(b->wake_arg);
 }
 
-static bool reserve(struct net_budget *b, uint64_t n, uint64_t held)
+static bool reserve(struct net_budget *b, uint64_t n)
 {
     uint64_t used = atomic_load(&b->used);
     do {
-        if (used + n > b->max && used > held)
+        if (used + n > b->max)
             return false;
     } while (!atomic_compare_exchange_weak(&b->used, &used, used + n));
     return true;
 }
 
-int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, uint64_t held, struct net_buf **out)
+static bool take_pass(struct net_budget *b, uint64_t n)
 {
+    if (atomic_exchange(&b->pass, true))
+        return false;
+    net_budget_add(b, n);
+    return true;
+}
+
+static struct net_buf *take_free(struct net_pool *p, uint32_t cls)
+{
+    struct net_buf *b = p->free[cls];
+    p->free[cls] = b->next;
+    p->n_free[cls]--;
+    p->idle -= b->total;
+    if (p->n_free[cls] < p->low[cls])
+        p->low[cls] = p->n_free[cls];
+    return b;
+}
+
+static struct net_buf *make(struct net_pool *p, uint32_t cls, uint64_t total)
+{
+    struct net_buf *b = malloc(total);
+    if (!b)
+        return NULL;
+    *b = (struct net_buf){.pool = p, .cls = cls, .total = total, .cap = total - sizeof *b};
+    if (cls < NET_CLASSES)
+        p->low[cls] = 0;
+    return b;
+}
+
+static void give_budget(struct net_budget *b, uint64_t n, bool pass)
+{
+    if (pass)
+        atomic_store(&b->pass, false);
+    net_budget_sub(b, n);
+}
+
+int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, bool must, struct net_buf **out)
+{
+    bool pass = false;
     uint64_t total = need + sizeof(struct net_buf);
     if (total < at_least)
         total = at_least;
     uint32_t cls = class_of(total);
     if (cls < NET_CLASSES)
         total = class_total(cls);
-    if (!reserve(p->budget, total, held))
-        return CHRONIK_E_BUSY;
-    struct net_buf *b;
-    if (cls < NET_CLASSES && p->free[cls]) {
-        b = p->free[cls];
-        p->free[cls] = b->next;
-        p->n_free[cls]--;
-        p->idle -= total;
-        if (p->n_free[cls] < p->low[cls])
-            p->low[cls] = p->n_free[cls];
-    } else {
-        b = malloc(total);
-        if (!b) {
-            net_budget_sub(p->budget, total);
-            return CHRONIK_E_NOMEM;
-        }
-        *b = (struct net_buf){.pool = p, .cls = cls, .total = total, .cap = total - sizeof *b};
-        if (cls < NET_CLASSES)
-            p->low[cls] = 0;
+    if (!reserve(p->budget, total)) {
+        pass = must && take_pass(p->budget, total);
+        if (!pass)
+            return CHRONIK_E_BUSY;
     }
+    struct net_buf *b = cls < NET_CLASSES && p->free[cls] ? take_free(p, cls) : make(p, cls, total);
+    if (!b) {
+        give_budget(p->budget, total, pass);
+        return CHRONIK_E_NOMEM;
+    }
+    b->pass = pass;
     b->refs = 1;
     b->next = NULL;
     *out = b;
@@ -103,6 +132,7 @@ void net_buf_unref(struct net_buf *b)
 {
     struct net_pool *p = b->pool;
     uint64_t total = b->total;
+    bool pass = b->pass;
     CHECK(b->refs > 0);
     if (--b->refs > 0)
         return;
@@ -114,7 +144,7 @@ void net_buf_unref(struct net_buf *b)
     } else {
         free(b);
     }
-    net_budget_sub(p->budget, total);
+    give_budget(p->budget, total, pass);
 }
 
 bool net_pool_trim(struct net_pool *p)

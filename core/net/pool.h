@@ -21,6 +21,7 @@ enum {
 struct net_budget {
     uint64_t max;
     _Atomic uint64_t used;
+    _Atomic bool pass;        /* one buffer beyond `max` is out */
     _Atomic uint32_t waiting; /* loops that were refused and want `wake` */
     void (*wake)(void *arg);  /* bytes came back while a loop waited; any loop's thread */
     void *wake_arg;
@@ -33,7 +34,8 @@ struct net_buf {
     uint32_t cls;  /* NET_CLASSES: not kept */
     uint64_t total;
     uint64_t cap; /* bytes of data */
-    uint64_t unused[3];
+    bool pass;    /* the one beyond the budget */
+    uint64_t unused[2];
     uint8_t data[];
 };
 
@@ -48,10 +50,10 @@ struct net_pool {
 void net_pool_init(struct net_pool *p, struct net_budget *b);
 /* All buffers must have come back. */
 void net_pool_free(struct net_pool *p);
-/* A buffer with one reference and room for `need` bytes of data and `at_least` bytes in total. `held` bytes of the
- * budget are the caller's, to be given back for this one: a lone caller is never refused. E_BUSY: over the budget;
- * E_NOMEM. */
-int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, uint64_t held, struct net_buf **out);
+/* A buffer with one reference and room for `need` bytes of data and `at_least` bytes in total. E_BUSY: over the budget;
+ * E_NOMEM. One buffer at a time may go beyond the budget when the caller `must`: else connections that each hold the
+ * beginning of a frame could wait for each other for ever. */
+int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, bool must, struct net_buf **out);
 void net_buf_unref(struct net_buf *b);
 /* Gives back what was not needed since the last call; true while more than the resting amount is held. */
 bool net_pool_trim(struct net_pool *p);
