@@ -8,33 +8,7 @@
 #include <chronik/base.h>
 
 #include "base/base.h"
-
-/* What apply answers, in Kafka's error codes. */
-enum meta_error {
-    META_OK = 0,
-    META_E_UNKNOWN = -1, /* UNKNOWN_SERVER_ERROR */
-    META_E_UNKNOWN_TOPIC = 3,
-    META_E_TIMED_OUT = 7, /* outcome unknown */
-    META_E_TOO_LARGE = 10,
-    META_E_UNSUPPORTED_VERSION = 35,
-    META_E_TOPIC_EXISTS = 36,
-    META_E_INVALID_PARTITIONS = 37,
-    META_E_INVALID_REPLICATION_FACTOR = 38,
-    META_E_INVALID_ASSIGNMENT = 39,
-    META_E_INVALID_CONFIG = 40,
-    META_E_NOT_CONTROLLER = 41,
-    META_E_INVALID_REQUEST = 42,
-    META_E_STALE_BROKER_EPOCH = 77,
-    META_E_FENCED_LEADER_EPOCH = 74,
-    META_E_FEATURE_UPDATE_FAILED = 96,
-    META_E_UNKNOWN_TOPIC_ID = 100,
-    META_E_DUPLICATE_BROKER = 101,
-    META_E_BROKER_NOT_REGISTERED = 102,
-    META_E_INCONSISTENT_TOPIC_ID = 103,
-    META_E_INCONSISTENT_CLUSTER_ID = 104,
-    META_E_INVALID_UPDATE_VERSION = 95,
-    META_E_INELIGIBLE_REPLICA = 107,
-};
+#include "wire/codes.h"
 
 /* Type numbers are for ever: they are in logs. */
 enum meta_command_type {
@@ -121,7 +95,7 @@ struct meta_broker_unregister {
     int32_t id;
 };
 
-/* TOPIC_EXISTS by name or id. Leaders: first replica that is an unfenced broker; ISR: the unfenced replicas. */
+/* TOPIC_ALREADY_EXISTS by name or id. Leaders: first replica that is an unfenced broker; ISR: the unfenced replicas. */
 struct meta_topic_create {
     struct chronik_uuid id; /* random, never zero */
     const char *name;
@@ -219,9 +193,9 @@ struct meta_command {
 
 #define META_RESULT_VALUES 4
 
-/* What became of a command. Text is one sentence when code != META_OK. */
+/* What became of a command. Text is one sentence when code != KAFKA_NONE. */
 struct meta_result {
-    int16_t code; /* enum meta_error */
+    int16_t code; /* enum kafka_code */
     uint16_t n_values;
     uint64_t seq; /* of the command, 0 when it was not applied */
     int64_t values[META_RESULT_VALUES];
