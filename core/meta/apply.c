@@ -62,7 +62,7 @@ int meta_cmd_decode(struct meta_rd *r, struct arena *a, struct meta_command *c, 
     if (!d || *version == 0 || *version > d->version)
         return 0;
     memset(c, 0, sizeof *c);
-    c->type = (enum meta_command_type)*type;
+    c->type = (enum meta_command_type) * type;
     c->timestamp_ms = mr_iv(&body);
     d->decode(&body, *version, a, c);
     return body.bad || body.p != body.end ? -1 : 1;

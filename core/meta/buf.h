@@ -20,8 +20,8 @@ void mb_put(struct meta_buf *b, const void *p, size_t n);
 void mb_u8(struct meta_buf *b, uint8_t v);
 void mb_be32(struct meta_buf *b, uint32_t v);
 void mb_be64(struct meta_buf *b, uint64_t v);
-void mb_uv(struct meta_buf *b, uint64_t v);  /* 7 bits a byte, least first */
-void mb_iv(struct meta_buf *b, int64_t v);   /* zigzag */
+void mb_uv(struct meta_buf *b, uint64_t v);     /* 7 bits a byte, least first */
+void mb_iv(struct meta_buf *b, int64_t v);      /* zigzag */
 void mb_str(struct meta_buf *b, const char *s); /* NULL: 0; else length + 1, bytes, NUL */
 void mb_uuid(struct meta_buf *b, const struct chronik_uuid *u);
 void mb_bytes(struct meta_buf *b, const void *p, size_t n); /* length, bytes */
@@ -44,17 +44,17 @@ uint32_t mr_be32(struct meta_rd *r);
 uint64_t mr_be64(struct meta_rd *r);
 uint64_t mr_uv(struct meta_rd *r);
 int64_t mr_iv(struct meta_rd *r);
-int32_t mr_iv32(struct meta_rd *r);                         /* bad when it does not fit */
-const char *mr_str(struct meta_rd *r);                      /* borrows; NULL for NULL and when bad */
-const char *mr_str_some(struct meta_rd *r);                 /* NULL in the bytes is bad; gives "" then */
+int32_t mr_iv32(struct meta_rd *r);         /* bad when it does not fit */
+const char *mr_str(struct meta_rd *r);      /* borrows; NULL for NULL and when bad */
+const char *mr_str_some(struct meta_rd *r); /* NULL in the bytes is bad; gives "" then */
 struct chronik_uuid mr_uuid(struct meta_rd *r);
 const uint8_t *mr_bytes(struct meta_rd *r, size_t *n);
-uint32_t mr_count(struct meta_rd *r, size_t min_each);      /* a count that the rest of the bytes can hold */
+uint32_t mr_count(struct meta_rd *r, size_t min_each); /* a count that the rest of the bytes can hold */
 void *mr_array(struct meta_rd *r, struct arena *a, uint32_t n, size_t each); /* zeroed; ends without memory */
 
 /* ---- JSON text ---- */
 void mj_raw(struct meta_buf *b, const char *s);
-void mj_str(struct meta_buf *b, const char *s); /* quoted and escaped; NULL: null */
+void mj_str(struct meta_buf *b, const char *s);                 /* quoted and escaped; NULL: null */
 void mj_uuid(struct meta_buf *b, const struct chronik_uuid *u); /* quoted, Kafka's base64 form */
 void mj_key(struct meta_buf *b, const char *key); /* ,"key": with the comma unless it follows an opening bracket */
 void mj_int(struct meta_buf *b, const char *key, int64_t v);

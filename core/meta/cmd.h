@@ -37,8 +37,7 @@ extern const struct meta_cmd_def meta_cmd_partition_change, meta_cmd_config_set,
 extern const struct meta_cmd_def meta_cmd_fence, meta_cmd_open, meta_cmd_unfence;
 
 /* For apply functions: code with a sentence. */
-void meta_refuse(struct meta_state *st, struct meta_outcome *out, int16_t code, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
+void meta_refuse(struct meta_state *st, struct meta_outcome *out, int16_t code, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* Shared pieces of the families. */
 void cmd_enc_kvs(struct meta_buf *b, const struct meta_kv *e, uint32_t n);

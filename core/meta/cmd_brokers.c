@@ -99,7 +99,8 @@ static void register_decode(struct meta_rd *r, uint8_t version, struct arena *a,
         r->bad = true;
 }
 
-/* The proposers of the broker's former incarnations are forgotten: what they still have under way is refused as stale. */
+/* The proposers of the broker's former incarnations are forgotten: what they still have under way is refused as stale.
+ */
 static void forget_proposers(struct meta_state *st, int32_t id, const struct chronik_uuid *keep)
 {
     static const char families[] = {'P', 'R'};
@@ -202,9 +203,15 @@ static void register_key(const struct meta_command *c, struct meta_buf *b)
     mj_int(b, "broker", c->u.broker_register.id);
 }
 
-const struct meta_cmd_def meta_cmd_broker_register = {
-    META_CMD_BROKER_REGISTER, 1, 0, "broker-register", register_encode, register_decode, register_apply, register_json,
-    register_key};
+const struct meta_cmd_def meta_cmd_broker_register = {META_CMD_BROKER_REGISTER,
+                                                      1,
+                                                      0,
+                                                      "broker-register",
+                                                      register_encode,
+                                                      register_decode,
+                                                      register_apply,
+                                                      register_json,
+                                                      register_key};
 
 /* ---- BROKER_UPDATE ---- */
 
@@ -308,9 +315,8 @@ static void update_key(const struct meta_command *c, struct meta_buf *b)
     mj_int(b, "broker", c->u.broker_update.id);
 }
 
-const struct meta_cmd_def meta_cmd_broker_update = {META_CMD_BROKER_UPDATE, 1,             0,           "broker-update",
-                                                    update_encode,          update_decode, update_apply, update_json,
-                                                    update_key};
+const struct meta_cmd_def meta_cmd_broker_update = {
+    META_CMD_BROKER_UPDATE, 1, 0, "broker-update", update_encode, update_decode, update_apply, update_json, update_key};
 
 /* ---- BROKER_UNREGISTER ---- */
 
@@ -343,6 +349,12 @@ static void unregister_json(const struct meta_command *c, struct meta_buf *b)
     mj_int(b, "broker", c->u.broker_unregister.id);
 }
 
-const struct meta_cmd_def meta_cmd_broker_unregister = {
-    META_CMD_BROKER_UNREGISTER, 1, 0, "broker-unregister", unregister_encode, unregister_decode, unregister_apply,
-    unregister_json, unregister_json};
+const struct meta_cmd_def meta_cmd_broker_unregister = {META_CMD_BROKER_UNREGISTER,
+                                                        1,
+                                                        0,
+                                                        "broker-unregister",
+                                                        unregister_encode,
+                                                        unregister_decode,
+                                                        unregister_apply,
+                                                        unregister_json,
+                                                        unregister_json};

@@ -39,9 +39,8 @@ static void form_json(const struct meta_command *c, struct meta_buf *b)
     mj_id(b, "clusterId", &c->u.cluster_form.cluster_id);
 }
 
-const struct meta_cmd_def meta_cmd_cluster_form = {META_CMD_CLUSTER_FORM, 1,          0,         "cluster-form",
-                                                   form_encode,           form_decode, form_apply, form_json,
-                                                   no_key};
+const struct meta_cmd_def meta_cmd_cluster_form = {
+    META_CMD_CLUSTER_FORM, 1, 0, "cluster-form", form_encode, form_decode, form_apply, form_json, no_key};
 
 /* ---- FEATURE_SET ---- */
 
@@ -75,7 +74,8 @@ static void feature_apply(struct meta_state *st, const struct meta_command *c, s
     int16_t now = meta_feature_level(&st->img, f->name);
     if (f->level < now && !f->downgrade) {
         meta_refuse(st, out, KAFKA_INVALID_UPDATE_VERSION,
-                    "Feature %s stands at level %d: going down to %d needs the downgrade flag.", f->name, now, f->level);
+                    "Feature %s stands at level %d: going down to %d needs the downgrade flag.", f->name, now,
+                    f->level);
         return;
     }
     if (f->level == now)
@@ -107,6 +107,6 @@ static void feature_key(const struct meta_command *c, struct meta_buf *b)
     mj_text(b, "feature", c->u.feature_set.name);
 }
 
-const struct meta_cmd_def meta_cmd_feature_set = {META_CMD_FEATURE_SET, 1,             0,           "feature-set",
-                                                  feature_encode,       feature_decode, feature_apply, feature_json,
-                                                  feature_key};
+const struct meta_cmd_def meta_cmd_feature_set = {
+    META_CMD_FEATURE_SET, 1,          0, "feature-set", feature_encode, feature_decode, feature_apply,
+    feature_json,         feature_key};

@@ -7,10 +7,21 @@
 #include "meta/cmd.h"
 
 static const struct meta_cmd_def *const defs[] = {
-    &meta_cmd_cluster_form,    &meta_cmd_feature_set,      &meta_cmd_broker_register, &meta_cmd_broker_update,
-    &meta_cmd_broker_unregister, &meta_cmd_topic_create,   &meta_cmd_topic_delete,    &meta_cmd_partitions_add,
-    &meta_cmd_topics_removed,  &meta_cmd_partition_change, &meta_cmd_config_set,      &meta_cmd_producer_ids,
-    &meta_cmd_fence,           &meta_cmd_open,             &meta_cmd_unfence,
+    &meta_cmd_cluster_form,
+    &meta_cmd_feature_set,
+    &meta_cmd_broker_register,
+    &meta_cmd_broker_update,
+    &meta_cmd_broker_unregister,
+    &meta_cmd_topic_create,
+    &meta_cmd_topic_delete,
+    &meta_cmd_partitions_add,
+    &meta_cmd_topics_removed,
+    &meta_cmd_partition_change,
+    &meta_cmd_config_set,
+    &meta_cmd_producer_ids,
+    &meta_cmd_fence,
+    &meta_cmd_open,
+    &meta_cmd_unfence,
 };
 
 const struct meta_cmd_def *meta_cmd_def(uint64_t type)

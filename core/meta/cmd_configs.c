@@ -89,5 +89,5 @@ static void set_key(const struct meta_command *c, struct meta_buf *b)
     mj_text(b, "resource", c->u.config_set.name);
 }
 
-const struct meta_cmd_def meta_cmd_config_set = {META_CMD_CONFIG_SET, 1,          0,         "config-set", set_encode,
-                                                 set_decode,          set_apply, set_json,  set_key};
+const struct meta_cmd_def meta_cmd_config_set = {META_CMD_CONFIG_SET, 1,         0,        "config-set", set_encode,
+                                                 set_decode,          set_apply, set_json, set_key};

@@ -1,6 +1,6 @@
 /* cmd_engine.c: cutover between metadata engines: encode, apply and JSON of FENCE, OPEN and UNFENCE. FENCE in the old
- * log alone decides: nothing behind it is applied until the target commits OPEN with the same nonce (in its own log), or
- * an operator takes it back with UNFENCE. */
+ * log alone decides: nothing behind it is applied until the target commits OPEN with the same nonce (in its own log),
+ * or an operator takes it back with UNFENCE. */
 #include "meta/cmd.h"
 
 static bool engine_row(const struct meta_state *st, struct chronik_uuid *nonce, const char **engine)
@@ -70,8 +70,8 @@ static void no_key(const struct meta_command *c, struct meta_buf *b)
 {
 }
 
-const struct meta_cmd_def meta_cmd_fence = {META_CMD_FENCE, 1,          0,      "fence", fence_encode, fence_decode,
-                                            fence_apply,    fence_json, no_key};
+const struct meta_cmd_def meta_cmd_fence = {META_CMD_FENCE, 1,           0,          "fence", fence_encode,
+                                            fence_decode,   fence_apply, fence_json, no_key};
 
 /* ---- OPEN ---- */
 
@@ -105,8 +105,8 @@ static void open_json(const struct meta_command *c, struct meta_buf *b)
     mj_id(b, "nonce", &c->u.open.nonce);
 }
 
-const struct meta_cmd_def meta_cmd_open = {META_CMD_OPEN, 1,         0,     "open", open_encode, open_decode,
-                                           open_apply,    open_json, no_key};
+const struct meta_cmd_def meta_cmd_open = {META_CMD_OPEN, 1,          0,         "open", open_encode,
+                                           open_decode,   open_apply, open_json, no_key};
 
 /* ---- UNFENCE ---- */
 
@@ -141,5 +141,5 @@ static void unfence_json(const struct meta_command *c, struct meta_buf *b)
     mj_id(b, "nonce", &c->u.unfence.nonce);
 }
 
-const struct meta_cmd_def meta_cmd_unfence = {META_CMD_UNFENCE, 1,            0,     "unfence", unfence_encode,
-                                              unfence_decode,   unfence_apply, unfence_json, no_key};
+const struct meta_cmd_def meta_cmd_unfence = {
+    META_CMD_UNFENCE, 1, 0, "unfence", unfence_encode, unfence_decode, unfence_apply, unfence_json, no_key};

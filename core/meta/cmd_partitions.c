@@ -148,6 +148,12 @@ static void change_key(const struct meta_command *c, struct meta_buf *b)
     mj_int(b, "partition", c->u.partition_change.partition);
 }
 
-const struct meta_cmd_def meta_cmd_partition_change = {
-    META_CMD_PARTITION_CHANGE, 1, 0, "partition-change", change_encode, change_decode, change_apply, change_json,
-    change_key};
+const struct meta_cmd_def meta_cmd_partition_change = {META_CMD_PARTITION_CHANGE,
+                                                       1,
+                                                       0,
+                                                       "partition-change",
+                                                       change_encode,
+                                                       change_decode,
+                                                       change_apply,
+                                                       change_json,
+                                                       change_key};

@@ -1,4 +1,5 @@
-/* cmd_producers.c: producer ids: encode, apply and JSON of PRODUCER_IDS. An id is given away once in a cluster's life. */
+/* cmd_producers.c: producer ids: encode, apply and JSON of PRODUCER_IDS. An id is given away once in a cluster's life.
+ */
 #include "meta/cmd.h"
 
 static void ids_encode(const struct meta_command *c, struct meta_buf *b)
@@ -49,6 +50,5 @@ static void ids_key(const struct meta_command *c, struct meta_buf *b)
     mj_int(b, "broker", c->u.producer_ids.broker);
 }
 
-const struct meta_cmd_def meta_cmd_producer_ids = {META_CMD_PRODUCER_IDS, 1,          0,         "producer-ids",
-                                                   ids_encode,            ids_decode, ids_apply, ids_json,
-                                                   ids_key};
+const struct meta_cmd_def meta_cmd_producer_ids = {
+    META_CMD_PRODUCER_IDS, 1, 0, "producer-ids", ids_encode, ids_decode, ids_apply, ids_json, ids_key};

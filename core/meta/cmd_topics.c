@@ -79,9 +79,8 @@ static void create_key(const struct meta_command *c, struct meta_buf *b)
     mj_id(b, "topicId", &c->u.topic_create.id);
 }
 
-const struct meta_cmd_def meta_cmd_topic_create = {META_CMD_TOPIC_CREATE, 1,             0,           "topic-create",
-                                                   create_encode,         create_decode, create_apply, create_json,
-                                                   create_key};
+const struct meta_cmd_def meta_cmd_topic_create = {
+    META_CMD_TOPIC_CREATE, 1, 0, "topic-create", create_encode, create_decode, create_apply, create_json, create_key};
 
 /* ---- TOPIC_DELETE ---- */
 
@@ -167,9 +166,8 @@ static void delete_json(const struct meta_command *c, struct meta_buf *b)
     mj_id(b, "topicId", &c->u.topic_delete.id);
 }
 
-const struct meta_cmd_def meta_cmd_topic_delete = {META_CMD_TOPIC_DELETE, 1,             0,           "topic-delete",
-                                                   delete_encode,         delete_decode, delete_apply, delete_json,
-                                                   delete_json};
+const struct meta_cmd_def meta_cmd_topic_delete = {
+    META_CMD_TOPIC_DELETE, 1, 0, "topic-delete", delete_encode, delete_decode, delete_apply, delete_json, delete_json};
 
 /* ---- PARTITIONS_ADD ---- */
 
@@ -224,9 +222,8 @@ static void add_key(const struct meta_command *c, struct meta_buf *b)
     mj_id(b, "topicId", &c->u.partitions_add.id);
 }
 
-const struct meta_cmd_def meta_cmd_partitions_add = {META_CMD_PARTITIONS_ADD, 1,          0,         "partitions-add",
-                                                     add_encode,              add_decode, add_apply, add_json,
-                                                     add_key};
+const struct meta_cmd_def meta_cmd_partitions_add = {
+    META_CMD_PARTITIONS_ADD, 1, 0, "partitions-add", add_encode, add_decode, add_apply, add_json, add_key};
 
 /* ---- TOPICS_REMOVED ---- */
 
@@ -287,6 +284,12 @@ static void removed_key(const struct meta_command *c, struct meta_buf *b)
     mj_int(b, "broker", c->u.topics_removed.broker);
 }
 
-const struct meta_cmd_def meta_cmd_topics_removed = {META_CMD_TOPICS_REMOVED, 1,              0,             "topics-removed",
-                                                     removed_encode,          removed_decode, removed_apply, removed_json,
+const struct meta_cmd_def meta_cmd_topics_removed = {META_CMD_TOPICS_REMOVED,
+                                                     1,
+                                                     0,
+                                                     "topics-removed",
+                                                     removed_encode,
+                                                     removed_decode,
+                                                     removed_apply,
+                                                     removed_json,
                                                      removed_key};

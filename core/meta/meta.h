@@ -27,6 +27,8 @@ struct meta_self {
     uint32_t n_endpoints;
     const struct chronik_uuid *dirs;
     uint32_t n_dirs;
+    const struct meta_feature *features; /* levels to finalise when this node forms the cluster */
+    uint32_t n_features;
     bool unclean;
 };
 
@@ -56,8 +58,8 @@ int32_t meta_new(struct os *os, const struct chronik_host *host, const struct ch
                  const struct meta_options *opt, struct meta **out, struct err *e);
 /* Starts the engine; returns at once. Readers may look at the image before and after. */
 int32_t meta_start(struct meta *m, struct err *e);
-/* Completes pending proposals with REQUEST_TIMED_OUT, writes the last checkpoint with its clean mark, closes the engine, then
- * done.fn on a host thread. After it ran: meta_free (not from one of meta's executors). */
+/* Completes pending proposals with REQUEST_TIMED_OUT, writes the last checkpoint with its clean mark, closes the
+ * engine, then done.fn on a host thread. After it ran: meta_free (not from one of meta's executors). */
 void meta_close(struct meta *m, struct chronik_done done);
 void meta_free(struct meta *m);
 /* Of this process: drawn in meta_new. */
@@ -118,8 +120,8 @@ typedef void (*meta_done_fn)(void *arg, const struct meta_result *r);
 
 /* Any thread. Encodes the command, queues it; small commands of a class share an entry of the log. Retries what the
  * engine refuses, under the same number, so that a command is applied at most once. CHRONIK_PENDING: done runs exactly
- * once on the apply executor, after the local apply, or with REQUEST_TIMED_OUT (outcome unknown) after about timeout_ms (0:
- * 30 s). Negative: refused, done will not run: E_BUSY (queue full), E_TOOBIG, E_CLOSED, E_INVAL. */
+ * once on the apply executor, after the local apply, or with REQUEST_TIMED_OUT (outcome unknown) after about timeout_ms
+ * (0: 30 s). Negative: refused, done will not run: E_BUSY (queue full), E_TOOBIG, E_CLOSED, E_INVAL. */
 int32_t meta_propose(struct meta *m, enum meta_class k, const struct meta_command *c, int64_t timeout_ms,
                      meta_done_fn done, void *arg);
 /* Completes on the apply executor when all that was committed anywhere before the call is applied here. */

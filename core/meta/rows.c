@@ -215,8 +215,8 @@ static bool restore_topic(struct meta_state *st, const struct chronik_uuid *id, 
     uint64_t n = mr_uv(&r);
     uint32_t nc;
     const struct meta_kv *e = dec_entries(st, &r, &nc);
-    if (!rd_done(&r) || n > 1000 * 1000 || strlen(name) == 0 || strlen(name) > 249 ||
-        meta_topic_by_id(&st->img, id) || meta_topic_by_name(&st->img, name, strlen(name)))
+    if (!rd_done(&r) || n > 1000 * 1000 || strlen(name) == 0 || strlen(name) > 249 || meta_topic_by_id(&st->img, id) ||
+        meta_topic_by_name(&st->img, name, strlen(name)))
         return false;
     meta_topic_add(st, id, name, created, (uint32_t)n, meta_configs_new(st, 0, "", e, nc));
     return true;

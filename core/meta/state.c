@@ -1,6 +1,6 @@
-/* state.c: the changes that commands make: every one replaces an immutable object, adjusts the digest and leaves its row
- * in the delta for the checkpoint. It must never look at a clock, a node's own identity or anything else outside the
- * state. Apply executor only. */
+/* state.c: the changes that commands make: every one replaces an immutable object, adjusts the digest and leaves its
+ * row in the delta for the checkpoint. It must never look at a clock, a node's own identity or anything else outside
+ * the state. Apply executor only. */
 #include "meta/state.h"
 
 #include <stdlib.h>
@@ -304,8 +304,7 @@ void meta_partition_set(struct meta_state *st, struct meta_topic *t, int32_t p, 
 {
     CHECK(p >= 0 && p < t->n_partitions && t->born == st->mem->batch);
     size_t dirs = n->dirs ? n->n_replicas * sizeof *n->dirs : 0;
-    struct meta_partition *x =
-        meta_mem_new(st->mem, sizeof *x + dirs + (n->n_replicas + n->n_isr) * sizeof(int32_t));
+    struct meta_partition *x = meta_mem_new(st->mem, sizeof *x + dirs + (n->n_replicas + n->n_isr) * sizeof(int32_t));
     x->born = st->mem->batch;
     x->leader = n->leader;
     x->leader_epoch = n->leader_epoch;
@@ -469,12 +468,11 @@ struct meta_broker_new meta_broker_copy(struct meta_state *st, const struct meta
     struct meta_endpoint *e = arena_calloc(&st->arena, b->n_endpoints, sizeof *e);
     CHECK(e != NULL);
     for (uint32_t i = 0; i < b->n_endpoints; i++)
-        e[i] = (struct meta_endpoint){.listener = arena_strndup(&st->arena, b->endpoints[i].listener,
-                                                                strlen(b->endpoints[i].listener)),
-                                      .host = arena_strndup(&st->arena, b->endpoints[i].host,
-                                                            strlen(b->endpoints[i].host)),
-                                      .port = b->endpoints[i].port,
-                                      .security = b->endpoints[i].security};
+        e[i] = (struct meta_endpoint){
+            .listener = arena_strndup(&st->arena, b->endpoints[i].listener, strlen(b->endpoints[i].listener)),
+            .host = arena_strndup(&st->arena, b->endpoints[i].host, strlen(b->endpoints[i].host)),
+            .port = b->endpoints[i].port,
+            .security = b->endpoints[i].security};
     return (struct meta_broker_new){.id = b->id,
                                     .fenced = b->fenced,
                                     .shutting_down = b->shutting_down,

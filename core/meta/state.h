@@ -1,5 +1,6 @@
-/* state.h: the metadata state machine's data: rows of bytes for the digest, the checkpoint and snapshots, and the objects
- * that readers see. One writer, the apply executor; nothing here does input or output, reads a clock or draws a number.
+/* state.h: the metadata state machine's data: rows of bytes for the digest, the checkpoint and snapshots, and the
+ * objects that readers see. One writer, the apply executor; nothing here does input or output, reads a clock or draws a
+ * number.
  *
  * Rows (key -> value); the first byte of a key is the family:
  *   A name                      a single fact (cluster, producer-ids, engine, features-epoch)
