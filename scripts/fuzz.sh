@@ -19,14 +19,16 @@ for target in $targets; do
     fresh=build-fuzz/corpus/$name
     mkdir -p "$fresh" "build-fuzz/crashes"
     [ ! -d "$corpus" ] || set_corpus=$corpus
+    dict=build-fuzz/tests/fuzz/${name#fuzz_}.dict
+    [ ! -f "$dict" ] || set_dict=-dict=$dict
     if build-fuzz/"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-        -artifact_prefix="build-fuzz/crashes/$name-" "$fresh" ${set_corpus:-} >"build-fuzz/$name.log" 2>&1; then
+        -artifact_prefix="build-fuzz/crashes/$name-" ${set_dict:-} "$fresh" ${set_corpus:-} >"build-fuzz/$name.log" 2>&1; then
         echo "  ok   $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "build-fuzz/$name.log") inputs in $seconds s"
     else
         failed=1
         echo "  FAIL $name"
         tail -30 "build-fuzz/$name.log"
     fi
-    unset set_corpus
+    unset set_corpus set_dict
 done
 exit $failed

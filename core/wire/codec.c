@@ -270,6 +270,8 @@ static int32_t pack_zstd(int level, const uint8_t *p, size_t n, struct codec_buf
 int32_t codec_unpack(int codec, const void *p, size_t n, struct codec_buf *out, size_t limit, struct err *e)
 {
     CHECK(!out->n);
+    if (!codec_buf_reserve(out, 1)) /* no output at all has an address too */
+        return no_memory(e);
     switch (codec) {
     case CODEC_NONE:
         if (n > limit)

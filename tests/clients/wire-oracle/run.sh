@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Asks Apache Kafka's own client library as the oracle of the wire format: every message in every stable version, filled at
 # random by the library, is decoded and re-encoded here byte for byte. Needs Java 17 and Maven (kafka-clients comes from
-# Maven Central). usage: run.sh [ROUNDS] [SEED]; BUILD names the build directory.
+# Maven Central). usage: run.sh [ROUNDS] [SEED]; CHRONIK_BUILD names the build directory.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=${BUILD:-$here/../../../build}
+build=${CHRONIK_BUILD:-$here/../../../build}
 rounds=${1:-60} seed=${2:-$RANDOM}
 for tool in java mvn; do
     if ! command -v "$tool" >/dev/null; then
