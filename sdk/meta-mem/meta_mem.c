@@ -222,6 +222,8 @@ static void finish_close(chronik_meta *m)
     if (start_pending)
         m->start_done.fn(m->start_done.arg, CHRONIK_E_CANCELED);
     complete_all(m, &rest, CHRONIK_E_CANCELED);
+    /* This step may have been posted again between its start and its look at `closing`. */
+    m->host.exec_cancel(m->cfg.apply_exec, &m->step);
     struct chronik_done done = m->close_done;
     destroy(m);
     done.fn(done.arg, CHRONIK_DONE);
@@ -286,6 +288,7 @@ static int32_t op_create(const struct chronik_host *host, const struct chronik_m
     m->commands = m->host.metric_open(m->host.ctx, CHRONIK_METRIC_COUNTER, "meta_mem_commands_total",
                                       "Commands committed by the in-memory metadata log");
     pthread_mutex_init(&m->lock, NULL);
+    m->first_index = 1;
     m->step.fn = step;
     m->step.arg = m;
     queue_init(&m->barriers);
@@ -307,10 +310,9 @@ static int32_t op_start(chronik_meta *m, struct chronik_meta_pos applied, uint64
         m->epoch = applied.epoch + 1;
         m->last_index = m->applied_index = applied.index;
         m->first_index = applied.index + 1;
+        m->host.exec_post(m->cfg.apply_exec, &m->step);
     }
     pthread_mutex_unlock(&m->lock);
-    if (rc == CHRONIK_PENDING)
-        m->host.exec_post(m->cfg.apply_exec, &m->step);
     return rc;
 }
 
@@ -525,10 +527,10 @@ static int32_t op_close(chronik_meta *m, struct chronik_done done)
     if (rc == CHRONIK_PENDING) {
         m->closing = 1;
         m->close_done = done;
+        /* Under the lock: a step that runs already may free the instance as soon as it sees `closing`. */
+        m->host.exec_post(m->cfg.apply_exec, &m->step);
     }
     pthread_mutex_unlock(&m->lock);
-    if (rc == CHRONIK_PENDING)
-        m->host.exec_post(m->cfg.apply_exec, &m->step);
     return rc;
 }
 
