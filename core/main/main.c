@@ -1,21 +1,15 @@
+/* main.c: the entrance: which command is meant. */
 #include <config.h>
 
-/* main.c: the entrance of the broker: options, then start-up order. */
 #include "base/log.h"
 #include "main/options.h"
+#include "main/serve.h"
 #include "main/settings.h"
 #include "os/os.h"
 
 #include <stdio.h>
 
 extern char **environ;
-
-/* Serving comes with the parts that serve. */
-static int serve(void)
-{
-    fprintf(stderr, "chronik: this build cannot serve yet\n");
-    return 1;
-}
 
 static int run(struct os *os, const struct options *o)
 {
@@ -33,7 +27,7 @@ static int run(struct os *os, const struct options *o)
     case OPTION_PLUGINS:
         return cmd_plugins(os, o, environ);
     case OPTION_SERVE:
-        return serve();
+        return cmd_serve(os, o, environ);
     }
     return 2;
 }

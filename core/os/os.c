@@ -274,6 +274,11 @@ void os_peer_name(struct os_sock *s, char *buf, size_t n)
     s->os->net->peer_name(s, buf, n);
 }
 
+uint32_t os_processors(struct os *os)
+{
+    return os->exec->processors ? os->exec->processors(os) : 1;
+}
+
 uint64_t os_file_limit(struct os *os)
 {
     return os->net->file_limit(os);

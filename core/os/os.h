@@ -43,6 +43,8 @@ bool os_exec_here(struct os_exec *e);                           /* the caller is
 /* Runs what is queued without a time, drops timers, joins the thread. Must not be called from a task of e. In the
  * simulator it drains the virtual queue. */
 void os_exec_close(struct os_exec *e);
+/* Processors that this process may run on, at least 1. */
+uint32_t os_processors(struct os *os);
 /* Runs the task on a shared pool of worker threads (2 by default). */
 void os_worker_post(struct os *os, struct chronik_task *t);
 

@@ -26,6 +26,7 @@ struct os_exec_ops {
     void (*flag_set)(struct os *os, struct os_flag *f);
     void (*file_submit)(struct os_exec *e, struct os_file_op *op);
     void (*exit)(struct os *os, int code); /* does not return */
+    uint32_t (*processors)(struct os *os); /* NULL: one */
 };
 
 struct os_file_ops {

@@ -394,6 +394,12 @@ static void real_exit(struct os *os, int code)
     _exit(code);
 }
 
+static uint32_t real_processors(struct os *os)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
 const struct os_exec_ops real_exec_ops = {
     .open = real_open,
     .post = real_post,
@@ -406,4 +412,5 @@ const struct os_exec_ops real_exec_ops = {
     .flag_set = real_flag_set,
     .file_submit = real_file_submit,
     .exit = real_exit,
+    .processors = real_processors,
 };

@@ -1,0 +1,178 @@
+/* config_resource.c: names of resources, and checked changes of their settings as commands. On the request's loop. */
+#include "api/config_resource.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int16_t config_resource_of(struct api_req *r, const struct meta_image *image, int8_t type, struct wire_str name,
+                           struct config_resource *out, const char **why)
+{
+    size_t n = (size_t)max_i64(name.n, 0);
+    *out = (struct config_resource){.type = (uint8_t)type, .name = arena_strndup(&r->arena, n ? name.p : "", n)};
+    if (!out->name)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    switch (type) {
+    case META_RES_TOPIC:
+        out->scope = CONFIG_TOPIC;
+        if (api_bad_topic_name(name)) {
+            *why = arena_printf(&r->arena, "Topic name is invalid: %s.", api_bad_topic_name(name));
+            return KAFKA_INVALID_TOPIC_EXCEPTION;
+        }
+        if (meta_topic_by_name(image, name.p, n))
+            return KAFKA_NONE;
+        *why = "This server does not host this topic-partition.";
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    case META_RES_BROKER: {
+        char own[16];
+        snprintf(own, sizeof own, "%d", r->api->c.node_id);
+        out->scope = CONFIG_BROKER;
+        out->cluster_default = n == 0;
+        if (n == 0 || strcmp(own, out->name) == 0)
+            return KAFKA_NONE;
+        *why = arena_printf(&r->arena, "Unexpected broker id, expected %s or empty string, but received %s", own,
+                            out->name);
+        return KAFKA_INVALID_REQUEST;
+    }
+    case META_RES_GROUP:
+        out->scope = CONFIG_GROUP;
+        if (n)
+            return KAFKA_NONE;
+        *why = "The group name is empty.";
+        return KAFKA_INVALID_REQUEST;
+    default:
+        *why = arena_printf(&r->arena, "Resource type %d has no settings here.", type);
+        return KAFKA_INVALID_REQUEST;
+    }
+}
+
+/* ---- altering ---- */
+
+struct alter {
+    struct api_req *r;
+    struct config_resource res;
+    const struct meta_configs *now; /* NULL: none */
+    struct meta_kv *kv;
+    uint32_t n;
+    const char *why;
+};
+
+static int16_t refuse(struct alter *a, const char *fmt, const char *what)
+{
+    a->why = arena_printf(&a->r->arena, "%s%s", fmt, what);
+    return KAFKA_INVALID_CONFIG;
+}
+
+/* APPEND and SUBTRACT of a list setting, from its effective value. */
+static int16_t alter_list(struct alter *a, const char *key, const char *change, bool add, const char **value)
+{
+    struct config *cfg = a->r->api->c.config;
+    const struct config_setting *s = config_find(cfg, a->res.scope, key);
+    if (!s)
+        return refuse(a, "Unknown config name: ", key);
+    if (s->type != CONFIG_LIST)
+        return refuse(a, "Config value append/subtract is not allowed for config key: ", key);
+    const char *current = a->now ? meta_config_get(a->now, key) : NULL;
+    char *out = config_list_alter(current ? current : s->dflt, change, add);
+    if (!out)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    *value = arena_strndup(&a->r->arena, out, strlen(out));
+    free(out);
+    return *value ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR;
+}
+
+static int16_t add_change(struct alter *a, const struct config_change *c)
+{
+    struct arena *mem = &a->r->arena;
+    const char *key = arena_strndup(mem, c->name.n > 0 ? c->name.p : "", (size_t)max_i64(c->name.n, 0));
+    const char *value = c->value.n < 0 ? NULL : arena_strndup(mem, c->value.p, (size_t)c->value.n);
+    if (!key || (c->value.n >= 0 && !value))
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    for (uint32_t i = 0; i < a->n; i++)
+        if (strcmp(a->kv[i].key, key) == 0)
+            return a->why = "A setting is named twice.", KAFKA_INVALID_REQUEST;
+    int16_t rc = KAFKA_NONE;
+    if (c->operation == ALTER_DELETE)
+        value = NULL;
+    else if (!value)
+        return a->why = arena_printf(mem, "Null value not supported for : %s", key), KAFKA_INVALID_REQUEST;
+    else if (c->operation == ALTER_APPEND || c->operation == ALTER_SUBTRACT)
+        rc = alter_list(a, key, value, c->operation == ALTER_APPEND, &value);
+    else if (c->operation != ALTER_SET)
+        return a->why = "The operation is unknown.", KAFKA_INVALID_REQUEST;
+    if (rc != KAFKA_NONE)
+        return rc;
+    const struct config_setting *s = config_find(a->r->api->c.config, a->res.scope, key);
+    a->kv[a->n++] = (struct meta_kv){.key = key, .value = value, .secret = s && s->sensitive};
+    return KAFKA_NONE;
+}
+
+/* The whole set as it would be. */
+static int16_t check_set(struct alter *a, bool replace)
+{
+    struct config *cfg = a->r->api->c.config;
+    uint32_t n_now = a->now && !replace ? a->now->n : 0, n = 0;
+    struct config_kv *kv = api_array(a->r, struct config_kv, (int64_t)n_now + a->n);
+    struct err e = {0};
+    if (!kv)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    for (uint32_t i = 0; i < n_now; i++) {
+        bool changed = false;
+        for (uint32_t k = 0; k < a->n; k++)
+            changed |= strcmp(a->kv[k].key, a->now->entries[i].key) == 0;
+        if (!changed)
+            kv[n++] = (struct config_kv){a->now->entries[i].key, a->now->entries[i].value};
+    }
+    int32_t rc = CHRONIK_DONE;
+    for (uint32_t i = 0; i < a->n && rc > 0; i++) {
+        if (a->res.scope == CONFIG_BROKER)
+            rc = config_check_dynamic(cfg, a->res.cluster_default, a->kv[i].key, a->kv[i].value, &e);
+        else if (a->kv[i].value)
+            kv[n++] = (struct config_kv){a->kv[i].key, a->kv[i].value};
+        else if (!config_find(cfg, a->res.scope, a->kv[i].key))
+            return refuse(a, "Unknown config name: ", a->kv[i].key);
+    }
+    if (rc > 0 && a->res.scope != CONFIG_BROKER)
+        rc = config_check_set(cfg, a->res.scope, kv, n, &e);
+    if (rc > 0)
+        return KAFKA_NONE;
+    return refuse(a, "", e.text);
+}
+
+static void applied(struct gather_proposal *p)
+{
+    struct config_alteration *a = CONTAINER_OF(p, struct config_alteration, p);
+    if (p->result.code == KAFKA_NONE)
+        return;
+    *a->error = p->result.code;
+    *a->message = wire_str(p->result.text);
+}
+
+void config_alter(struct gather *g, const struct meta_image *image, int8_t type, struct wire_str name,
+                  const struct config_change *v, int32_t n, bool replace, bool validate_only,
+                  struct config_alteration *out)
+{
+    struct alter a = {.r = g->r, .kv = api_array(g->r, struct meta_kv, n)};
+    *out->error = a.kv ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR;
+    if (*out->error == KAFKA_NONE)
+        *out->error = config_resource_of(g->r, image, type, name, &a.res, &a.why);
+    if (*out->error == KAFKA_NONE)
+        a.now = meta_configs_of(image, a.res.type, a.res.name, strlen(a.res.name));
+    for (int32_t i = 0; i < n && *out->error == KAFKA_NONE; i++)
+        *out->error = add_change(&a, &v[i]);
+    if (*out->error == KAFKA_NONE)
+        *out->error = check_set(&a, replace);
+    *out->message = wire_str(*out->error == KAFKA_NONE ? NULL : a.why);
+    if (*out->error != KAFKA_NONE || validate_only)
+        return;
+    struct meta_command c = {.type = META_CMD_CONFIG_SET};
+    c.u.config_set.type = a.res.type;
+    c.u.config_set.name = a.res.name;
+    c.u.config_set.entries = a.kv;
+    c.u.config_set.n_entries = a.n;
+    c.u.config_set.replace = replace;
+    out->p.applied = applied;
+    if (!gather_propose(g, &out->p, &c, 0)) {
+        *out->error = KAFKA_REQUEST_TIMED_OUT;
+        *out->message = wire_str("The metadata log takes no proposals at the moment; try again.");
+    }
+}

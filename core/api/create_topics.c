@@ -1,0 +1,243 @@
+/* create_topics.c: CreateTopics (19). Each topic is one command; the answer waits until all are applied and, on this
+ * node, their partitions are open: a client that writes at once finds its leader. */
+#include "api/rows.h"
+#include "api/api.h"
+#include "api/topic_spec.h"
+
+struct creation {
+    struct create_topics *all;
+    struct wire_create_topics_response_creatable_topic_result *answer;
+    struct meta_command command;
+    struct topic_spec spec;
+    struct api_result result;
+    struct part_opening opening;
+    bool proposed;
+};
+
+struct create_topics {
+    struct api_req *r;
+    const struct wire_create_topics_request *q;
+    struct wire_create_topics_response resp;
+    struct creation *v;
+    int32_t n, pending;
+    bool over; /* its time: do not wait for partitions to open */
+};
+
+static void settle(struct create_topics *c)
+{
+    if (--c->pending)
+        return;
+    os_exec_cancel(c->r->loop->exec, &c->r->timer);
+    api_answer(c->r, &c->resp);
+}
+
+static void fail(struct creation *t, int16_t code, const char *why)
+{
+    t->answer->error_code = code;
+    t->answer->error_message = wire_str(why);
+    t->answer->num_partitions = t->answer->replication_factor = -1;
+    t->answer->topic_id = (struct chronik_uuid){{0}};
+    t->answer->configs.n = -1;
+}
+
+/* On the loop: the partitions are open, or the time is over; the topic exists either way. */
+static void opened(void *arg)
+{
+    struct creation *t = arg;
+    settle(t->all);
+}
+
+static void applied(struct api_req *r, void *arg)
+{
+    struct creation *t = arg;
+    if (t->result.code != KAFKA_NONE) {
+        fail(t, t->result.code, t->result.text);
+        settle(t->all);
+        return;
+    }
+    t->opening = (struct part_opening){.topic_id = t->answer->topic_id,
+                                       .n = t->answer->num_partitions,
+                                       .exec = r->loop->exec,
+                                       .task = {.fn = opened, .arg = t}};
+    if (t->all->over || !part_wait_open(r->api->c.parts, &t->opening))
+        settle(t->all);
+}
+
+/* ---- from the wire to a spec ---- */
+
+static char *c_string(struct api_req *r, struct wire_str s)
+{
+    return s.n < 0 ? NULL : arena_strndup(&r->arena, s.p, (size_t)s.n);
+}
+
+/* A Kafka code; 0 when the spec is filled. Assignments must name partitions 0 to n - 1, each once. */
+static int16_t read_spec(struct api_req *r, const struct wire_create_topics_request_creatable_topic *t,
+                         struct topic_spec *s, const char **why)
+{
+    *s = (struct topic_spec){.name = t->name, .n_partitions = t->num_partitions, .replication = t->replication_factor};
+    struct meta_kv *kv = api_array(r, struct meta_kv, t->configs.n);
+    if (!kv)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    for (int32_t i = 0; i < t->configs.n; i++) {
+        kv[i] = (struct meta_kv){.key = c_string(r, t->configs.v[i].name), .value = c_string(r, t->configs.v[i].value)};
+        if (!kv[i].value) {
+            *why = arena_printf(&r->arena, "Null value not supported for topic configs: %s", kv[i].key);
+            return KAFKA_INVALID_CONFIG;
+        }
+    }
+    s->configs = kv;
+    s->n_configs = (uint32_t)max_i64(t->configs.n, 0);
+    if (t->assignments.n <= 0)
+        return KAFKA_NONE;
+    if (t->num_partitions != -1 || t->replication_factor != -1) {
+        *why = "Replication factor and number of partitions must be -1 when an assignment is given.";
+        return KAFKA_INVALID_REQUEST;
+    }
+    struct meta_assignment *a = api_array(r, struct meta_assignment, t->assignments.n);
+    if (!a)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    for (int32_t i = 0; i < t->assignments.n; i++) {
+        const struct wire_create_topics_request_creatable_replica_assignment *w = &t->assignments.v[i];
+        if (w->partition_index < 0 || w->partition_index >= t->assignments.n || a[w->partition_index].n_replicas) {
+            *why = "Partitions of an assignment should be a consecutive 0-based integer sequence.";
+            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
+        }
+        if (w->broker_ids.n <= 0) {
+            *why = "Every partition of an assignment needs at least one replica.";
+            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
+        }
+        a[w->partition_index] =
+            (struct meta_assignment){.replicas = w->broker_ids.v, .n_replicas = (uint32_t)w->broker_ids.n};
+    }
+    s->assignment = a;
+    s->n_partitions = t->assignments.n;
+    return KAFKA_NONE;
+}
+
+static bool named_twice(const struct wire_create_topics_request *q, int32_t i)
+{
+    for (int32_t k = 0; k < q->topics.n; k++)
+        if (k != i && wire_str_eq(q->topics.v[k].name, q->topics.v[i].name))
+            return true;
+    return false;
+}
+
+struct describe {
+    struct api_req *r;
+    struct wire_create_topics_response_creatable_topic_result *answer;
+};
+
+static void describe_one(void *arg, const struct config_entry *e)
+{
+    struct describe *d = arg;
+    struct wire_create_topics_response_creatable_topic_configs *c = &d->answer->configs.v[d->answer->configs.n++];
+    *c = wire_create_topics_response_creatable_topic_configs_default;
+    c->name = wire_str(e->setting->name);
+    c->value = api_str_copy(d->r, wire_str(e->value));
+    c->read_only = e->read_only;
+    c->config_source = config_source_wire(e->source);
+    c->is_sensitive = e->setting->sensitive;
+}
+
+static void count_one(void *arg, const struct config_entry *e)
+{
+    ++*(int32_t *)arg;
+}
+
+/* Kafka tells the effective settings of the new topic (KIP-525). */
+static void describe(struct api_req *r, struct creation *t)
+{
+    int32_t n = 0;
+    struct config_kv *kv = api_array(r, struct config_kv, t->spec.n_configs);
+    for (uint32_t i = 0; kv && i < t->spec.n_configs; i++)
+        kv[i] = (struct config_kv){t->spec.configs[i].key, t->spec.configs[i].value};
+    config_describe(r->api->c.config, CONFIG_TOPIC, NULL, 0, count_one, &n);
+    t->answer->configs.v = api_array(r, struct wire_create_topics_response_creatable_topic_configs, n);
+    t->answer->configs.n = 0;
+    if (kv && t->answer->configs.v)
+        config_describe(r->api->c.config, CONFIG_TOPIC, kv, t->spec.n_configs, describe_one,
+                        &(struct describe){r, t->answer});
+}
+
+static void begin_one(struct create_topics *c, const struct meta_image *image, int32_t i)
+{
+    struct api_req *r = c->r;
+    struct creation *t = &c->v[i];
+    const char *why = NULL;
+    t->all = c;
+    t->answer = &c->resp.topics.v[i];
+    *t->answer = wire_create_topics_response_creatable_topic_result_default;
+    t->answer->name = c->q->topics.v[i].name;
+    t->answer->error_message.n = -1;
+    int16_t rc = KAFKA_NONE;
+    if (named_twice(c->q, i)) {
+        why = "Duplicate topic name.";
+        rc = KAFKA_INVALID_REQUEST;
+    }
+    if (rc == KAFKA_NONE)
+        rc = read_spec(r, &c->q->topics.v[i], &t->spec, &why);
+    if (rc == KAFKA_NONE)
+        rc = topic_command(r, image, &t->spec, &t->command, &why);
+    if (rc != KAFKA_NONE) {
+        fail(t, rc, why);
+        return;
+    }
+    t->answer->num_partitions = (int32_t)t->command.u.topic_create.n_partitions;
+    t->answer->replication_factor = (int16_t)t->command.u.topic_create.partitions[0].n_replicas;
+    t->answer->topic_id = t->command.u.topic_create.id;
+    describe(r, t);
+    if (c->q->validate_only) {
+        t->answer->topic_id = (struct chronik_uuid){{0}};
+        return;
+    }
+    c->pending++;
+    if (api_propose(r, &t->command, c->q->timeout_ms, &t->result, applied, t) < 0) {
+        fail(t, KAFKA_REQUEST_TIMED_OUT, "The metadata log takes no proposals at the moment; try again.");
+        c->pending--;
+    }
+}
+
+/* The time is over: partitions that are not open yet will be. */
+static void timed_out(void *arg)
+{
+    struct api_req *r = arg;
+    struct create_topics *c = r->state;
+    c->over = true;
+    for (int32_t i = 0; i < c->n; i++)
+        if (c->v[i].opening.n && part_wait_open_cancel(r->api->c.parts, &c->v[i].opening))
+            c->pending--;
+    if (c->pending == 0)
+        api_answer(r, &c->resp);
+}
+
+static void handle(struct api_req *r, const void *body)
+{
+    struct create_topics *c = arena_calloc(&r->arena, 1, sizeof *c);
+    if (c) {
+        c->r = r;
+        c->q = body;
+        c->n = (int32_t)max_i64(c->q->topics.n, 0);
+        c->resp = wire_create_topics_response_default;
+        c->resp.topics.v = api_array(r, struct wire_create_topics_response_creatable_topic_result, c->n);
+        c->v = api_array(r, struct creation, c->n);
+    }
+    if (!c || !c->resp.topics.v || !c->v) {
+        api_drop(r, "out of memory for a request");
+        return;
+    }
+    r->state = c;
+    c->resp.topics.n = c->n;
+    c->pending = 1;
+    const struct meta_image *image = api_image(r);
+    for (int32_t i = 0; i < c->n; i++)
+        begin_one(c, image, i);
+    api_image_leave(r);
+    if (c->pending > 1) {
+        r->timer = (struct chronik_task){.fn = timed_out, .arg = r};
+        os_exec_post_at(r->loop->exec, &r->timer,
+                        os_mono_ns(r->api->c.os) + max_i64(c->q->timeout_ms, 0) * INT64_C(1000000));
+    }
+    settle(c);
+}
+
+const struct api_row api_create_topics = {.key = WIRE_API_CREATE_TOPICS, .handle = handle};

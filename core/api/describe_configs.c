@@ -1,0 +1,127 @@
+/* describe_configs.c: DescribeConfigs (32): every setting of topics, this broker and groups with type, source and
+ * synonyms; nothing is left out because it has its default (KIP-226, KIP-569). */
+#include "api/rows.h"
+#include "api/api.h"
+#include "api/config_resource.h"
+
+#include <stdlib.h>
+
+struct describe {
+    struct api_req *r;
+    const struct wire_describe_configs_request *q;
+    const struct wire_describe_configs_request_resource *resource;
+    struct wire_describe_configs_response_result *answer;
+    int32_t cap;
+    bool dynamic_only; /* the default of all brokers shows only what was altered */
+    bool failed;
+};
+
+static bool wanted(const struct describe *d, const char *name)
+{
+    if (d->resource->configuration_keys.n < 0)
+        return true;
+    for (int32_t i = 0; i < d->resource->configuration_keys.n; i++)
+        if (wire_str_is(d->resource->configuration_keys.v[i], name))
+            return true;
+    return false;
+}
+
+static void add_synonyms(struct describe *d, const struct config_entry *e,
+                         struct wire_describe_configs_response_resource_result *o)
+{
+    o->synonyms.v = api_array(d->r, struct wire_describe_configs_response_synonym, (int64_t)e->n_synonyms);
+    d->failed |= !o->synonyms.v;
+    for (size_t i = 0; o->synonyms.v && i < e->n_synonyms; i++)
+        o->synonyms.v[o->synonyms.n++] =
+            (struct wire_describe_configs_response_synonym){.name = wire_str(e->synonyms[i].name),
+                                                            .value = api_str_copy(d->r, wire_str(e->synonyms[i].value)),
+                                                            .source = config_source_wire(e->synonyms[i].source)};
+}
+
+static void count(void *arg, const struct config_entry *e)
+{
+    ((struct describe *)arg)->cap++;
+}
+
+static void add(void *arg, const struct config_entry *e)
+{
+    struct describe *d = arg;
+    if (!wanted(d, e->setting->name) || (d->dynamic_only && e->source != CONFIG_FROM_DYNAMIC_DEFAULT))
+        return;
+    struct wire_describe_configs_response_resource_result *o = &d->answer->configs.v[d->answer->configs.n++];
+    *o = wire_describe_configs_response_resource_result_default;
+    o->name = wire_str(e->setting->name);
+    o->value = api_str_copy(d->r, wire_str(e->value));
+    o->read_only = e->read_only;
+    o->config_source = config_source_wire(e->source);
+    o->is_sensitive = e->setting->sensitive;
+    o->config_type = (int8_t)e->setting->type;
+    o->documentation = d->q->include_documentation ? wire_str(e->setting->doc) : (struct wire_str){NULL, -1};
+    if (d->q->include_synonyms)
+        add_synonyms(d, e, o);
+}
+
+static void refuse(struct describe *d, int16_t code, const char *why)
+{
+    d->answer->error_code = code;
+    d->answer->error_message = wire_str(why);
+}
+
+static void list(struct describe *d, enum config_scope scope, const struct meta_configs *c)
+{
+    struct config *cfg = d->r->api->c.config;
+    uint32_t n = c ? c->n : 0;
+    struct config_kv *kv = api_array(d->r, struct config_kv, n);
+    d->failed |= !kv;
+    for (uint32_t i = 0; kv && i < n; i++)
+        kv[i] = (struct config_kv){c->entries[i].key, c->entries[i].value};
+    config_describe(cfg, scope, kv, n, count, d);
+    d->answer->configs.v = api_array(d->r, struct wire_describe_configs_response_resource_result, d->cap);
+    d->failed |= !d->answer->configs.v;
+    if (!d->failed)
+        config_describe(cfg, scope, kv, n, add, d);
+}
+
+static void describe_one(struct describe *d, const struct meta_image *image)
+{
+    struct wire_str name = d->resource->resource_name;
+    size_t n = (size_t)max_i64(name.n, 0);
+    struct config_resource res;
+    const char *why = NULL;
+    int16_t rc = config_resource_of(d->r, image, d->resource->resource_type, name, &res, &why);
+    if (rc != KAFKA_NONE) {
+        refuse(d, rc, why);
+        return;
+    }
+    d->dynamic_only = res.cluster_default;
+    list(d, res.scope, res.scope == CONFIG_BROKER ? NULL : meta_configs_of(image, res.type, name.p, n));
+}
+
+static void handle(struct api_req *r, const void *body)
+{
+    const struct wire_describe_configs_request *q = body;
+    struct wire_describe_configs_response resp = wire_describe_configs_response_default;
+    bool failed = false;
+    resp.results.v = api_array(r, struct wire_describe_configs_response_result, q->resources.n);
+    if (!resp.results.v) {
+        api_drop(r, "out of memory for an answer");
+        return;
+    }
+    const struct meta_image *image = api_image(r);
+    for (int32_t i = 0; i < q->resources.n && !failed; i++) {
+        struct wire_describe_configs_response_result *a = &resp.results.v[resp.results.n++];
+        a->error_message.n = -1;
+        a->resource_type = q->resources.v[i].resource_type;
+        a->resource_name = q->resources.v[i].resource_name;
+        struct describe d = {.r = r, .q = q, .resource = &q->resources.v[i], .answer = a};
+        describe_one(&d, image);
+        failed = d.failed;
+    }
+    if (failed)
+        api_drop(r, "out of memory for an answer");
+    else
+        api_answer(r, &resp);
+    api_image_leave(r);
+}
+
+const struct api_row api_describe_configs = {.key = WIRE_API_DESCRIBE_CONFIGS, .handle = handle};

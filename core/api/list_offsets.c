@@ -1,0 +1,111 @@
+/* list_offsets.c: ListOffsets (2). Ends and starts come from memory; a search by time reads batches, on a worker. */
+#include "api/rows.h"
+#include "api/api.h"
+
+struct lookup {
+    struct part *part;
+    const struct wire_list_offsets_request_partition *ask;
+    struct wire_list_offsets_response_partition *answer;
+};
+
+struct list_offsets {
+    struct wire_list_offsets_response resp;
+    struct lookup *v;
+    int32_t n;
+    bool read_committed;
+};
+
+/* Which special timestamps a version knows (KIP-734, KIP-405, KIP-1005, KIP-1023). */
+static bool version_knows(int16_t version, int64_t ts)
+{
+    return ts >= -2 || (ts == -3 && version >= 7) || (ts == -4 && version >= 8) || (ts == -5 && version >= 9) ||
+           (ts == -6 && version >= 11);
+}
+
+static void look_up(struct api_req *r)
+{
+    struct list_offsets *l = r->state;
+    for (int32_t i = 0; i < l->n; i++) {
+        struct lookup *u = &l->v[i];
+        int64_t offset, ts;
+        int32_t epoch;
+        u->answer->error_code = part_list_offset(u->part, u->ask->timestamp, l->read_committed, &offset, &ts, &epoch);
+        if (u->answer->error_code == KAFKA_NONE) {
+            u->answer->offset = offset;
+            u->answer->timestamp = ts;
+            u->answer->leader_epoch = r->version >= 4 ? epoch : -1;
+        }
+        part_unref(u->part);
+    }
+}
+
+static void answer(struct api_req *r)
+{
+    struct list_offsets *l = r->state;
+    api_answer(r, &l->resp);
+}
+
+/* false: memory is exhausted. */
+static bool open_parts(struct api_req *r, const struct wire_list_offsets_request *q, struct list_offsets *l,
+                       bool *cheap)
+{
+    int32_t total = 0;
+    for (int32_t i = 0; i < q->topics.n; i++)
+        total += q->topics.v[i].partitions.n;
+    l->v = api_array(r, struct lookup, total);
+    l->resp.topics.v = api_array(r, struct wire_list_offsets_response_topic, q->topics.n);
+    if (!l->v || !l->resp.topics.v)
+        return false;
+    for (int32_t i = 0; i < q->topics.n; i++) {
+        const struct wire_list_offsets_request_topic *t = &q->topics.v[i];
+        struct wire_list_offsets_response_topic *a = &l->resp.topics.v[l->resp.topics.n++];
+        a->name = t->name;
+        a->partitions.v = api_array(r, struct wire_list_offsets_response_partition, t->partitions.n);
+        if (!a->partitions.v)
+            return false;
+        for (int32_t k = 0; k < t->partitions.n; k++) {
+            const struct wire_list_offsets_request_partition *p = &t->partitions.v[k];
+            struct wire_list_offsets_response_partition *b = &a->partitions.v[a->partitions.n++];
+            *b = wire_list_offsets_response_partition_default;
+            b->partition_index = p->partition_index;
+            if (!version_knows(r->version, p->timestamp)) {
+                b->error_code = KAFKA_UNSUPPORTED_VERSION;
+                continue;
+            }
+            struct part *part;
+            b->error_code = api_part(r, &t->name, NULL, p->partition_index, &part);
+            if (b->error_code == KAFKA_NONE && (b->error_code = part_check_leader(part, p->current_leader_epoch))) {
+                part_unref(part);
+                continue;
+            }
+            if (b->error_code != KAFKA_NONE)
+                continue;
+            *cheap &= part_list_offset_is_cheap(p->timestamp);
+            l->v[l->n++] = (struct lookup){part, p, b};
+        }
+    }
+    return true;
+}
+
+static void handle(struct api_req *r, const void *body)
+{
+    const struct wire_list_offsets_request *q = body;
+    struct list_offsets *l = arena_calloc(&r->arena, 1, sizeof *l);
+    bool cheap = true;
+    if (!l || (l->resp = wire_list_offsets_response_default, !open_parts(r, q, l, &cheap))) {
+        for (int32_t i = 0; l && i < l->n; i++)
+            part_unref(l->v[i].part);
+        api_drop(r, "out of memory for a request");
+        return;
+    }
+    l->read_committed = q->isolation_level == 1;
+    r->state = l;
+    if (cheap) {
+        look_up(r);
+        answer(r);
+        return;
+    }
+    api_on_worker(r, look_up, answer);
+}
+
+const struct api_row api_list_offsets = {.key = WIRE_API_LIST_OFFSETS, .handle = handle};

@@ -1,0 +1,13 @@
+/* rows.h: the row that each handler's file defines. */
+#ifndef CHRONIK_API_ROWS_H
+#define CHRONIK_API_ROWS_H
+
+#include "api/api.h"
+
+extern const struct api_row api_produce, api_fetch, api_list_offsets, api_metadata, api_api_versions;
+extern const struct api_row api_create_topics, api_delete_topics, api_create_partitions, api_delete_records;
+extern const struct api_row api_init_producer_id, api_offset_for_leader_epoch, api_describe_producers;
+extern const struct api_row api_describe_configs, api_alter_configs, api_incremental_alter_configs;
+extern const struct api_row api_describe_log_dirs, api_describe_cluster, api_describe_topic_partitions;
+
+#endif

@@ -1,0 +1,35 @@
+/* datadir.h: the data directories before any module touches them: made, owned, locked, and of this cluster and node.
+ * Each carries meta.properties in Kafka's format (version, cluster.id, node.id, directory.id). Start-up only, one
+ * thread. */
+#ifndef CHRONIK_MAIN_DATADIR_H
+#define CHRONIK_MAIN_DATADIR_H
+
+#include "base/err.h"
+#include "os/os.h"
+
+struct datadir {
+    char *path;             /* absolute */
+    struct chronik_uuid id; /* directory.id */
+    struct os_file *lock;
+    bool fresh; /* meta.properties was not there */
+};
+
+struct datadirs {
+    struct datadir *v;
+    uint32_t n;
+    struct chronik_uuid cluster_id; /* zero: all are fresh and none was configured */
+    int32_t node_id;
+};
+
+/* Makes (with parents), locks and checks each of `paths`. `cluster_id` zero: whatever the directories say. Writes
+ * nothing but lock files. A refusal is one sentence with the path and the remedy. */
+int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
+                      const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e);
+/* Draws ids that are missing and writes meta.properties into fresh directories, durably. */
+int32_t datadirs_format(struct os *os, struct datadirs *d, struct err *e);
+void datadirs_close(struct datadirs *d);
+
+/* Makes a directory and its parents. */
+int32_t datadir_make(struct os *os, const char *path, struct err *e);
+
+#endif
