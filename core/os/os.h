@@ -16,6 +16,7 @@
 struct os;
 struct os_exec; /* a serial executor */
 struct os_file;
+struct event_base;
 struct os_sock; /* a listening or connected non-blocking stream socket */
 
 /* ---- time, identity, chance ---- */
@@ -140,6 +141,8 @@ struct os *os_real_new(unsigned workers);
 void os_real_free(struct os *os);
 /* SIGTERM, SIGINT, SIGHUP, SIGUSR1 as tasks: fn(arg, signo) runs on `loop`. SIGPIPE is ignored. Real world only. */
 int32_t os_signals(struct os *os, struct os_exec *loop, void (*fn)(void *arg, int signo), void *arg);
+/* The libevent base of a loop, for evhttp in core/admin alone; the caller runs on it. Real world only. */
+struct event_base *os_real_loop_base(struct os_exec *loop);
 
 /* ---- faults: for tests, in both worlds ---- */
 

@@ -221,6 +221,12 @@ struct event_base *real_loop_base(struct os_exec *x)
     return e->evbase;
 }
 
+struct event_base *os_real_loop_base(struct os_exec *loop)
+{
+    CHECK(loop->os->exec == &real_exec_ops);
+    return real_loop_base(loop);
+}
+
 static int32_t loop_open(struct real_exec *e)
 {
     struct event_config *cfg = event_config_new();
