@@ -1,0 +1,133 @@
+/* start.c: opening the log and reading what the host has not applied. Runs on worker threads, one task at a time; hands
+ * over to the step. It must never guess: a log that ends before what the host has applied, or begins after it without a
+ * snapshot, is refused with a sentence. */
+#include "local.h"
+
+#include <stdlib.h>
+
+enum { PIECE = 1 << 20 };
+
+/* Only the epochs matter at this reading: the next one must be above all. */
+static int32_t scan(void *arg, const struct reclog_record *r)
+{
+    chronik_meta *m = arg;
+    if (r->type != LOCAL_COMMAND || r->n < LOCAL_HEAD)
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT,
+                           "%s: record %llu has type %u and %u bytes: written by a newer version, or damaged",
+                           LOCAL_LOG, (unsigned long long)r->number, r->type, r->n);
+    m->epoch = max_u64(m->epoch, get_le64(r->data));
+    return 0;
+}
+
+static int32_t make_folder(chronik_meta *m)
+{
+    int32_t rc = m->host.dir_make(m->host.ctx, m->cfg.dir, LOCAL_FOLDER);
+    if (rc == CHRONIK_E_EXISTS)
+        return CHRONIK_DONE;
+    if (rc > 0)
+        rc = m->host.dir_sync(m->host.ctx, m->cfg.dir, "");
+    return rc < 0 ? errtext_set(&m->error, rc, "%s: the folder cannot be made in data directory %u: %s", LOCAL_FOLDER,
+                                m->cfg.dir, util_code_text(rc))
+                  : rc;
+}
+
+/* Which of checkpoint, snapshot and log leads to the present state. */
+static int32_t choose(chronik_meta *m)
+{
+    uint64_t has = m->host_pos.index, snap = m->have_snapshot ? m->snapshot.pos.index : 0;
+    struct reclog_stat s;
+    reclog_stat(m->log, &s);
+    m->durable = m->proposed = m->replay_end = s.durable - 1;
+    m->install = snap > has;
+    uint64_t from = m->install ? snap : has;
+    m->delivered = m->applied = from;
+    if (snap > m->replay_end)
+        return errtext_set(
+            &m->error, CHRONIK_E_CORRUPT,
+            "%s: the log ends at %llu, the snapshot beside it is of %llu: files are missing; restore the "
+            "folder from a backup",
+            LOCAL_LOG, (unsigned long long)m->replay_end, (unsigned long long)snap);
+    if (has > m->replay_end)
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT,
+                           "%s: the log ends at %llu, but %llu had been applied: files are missing; restore the folder "
+                           "from a backup, or remove the metadata checkpoint to go back to what the log has",
+                           LOCAL_LOG, (unsigned long long)m->replay_end, (unsigned long long)has);
+    if (from + 1 < s.first)
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT,
+                           "%s: the log begins at %llu and there is no snapshot up to there: restore the folder from a "
+                           "backup",
+                           LOCAL_LOG, (unsigned long long)s.first);
+    return CHRONIK_DONE;
+}
+
+static void open_log(chronik_meta *m)
+{
+    if (make_folder(m) < 0 || local_snapshot_load(m, &m->error) < 0)
+        return;
+    uint64_t has = m->host_pos.index, snap = m->have_snapshot ? m->snapshot.pos.index : 0;
+    struct reclog_config cfg = {.host = &m->host,
+                                .dir = m->cfg.dir,
+                                .path = LOCAL_LOG,
+                                .name = "meta-local",
+                                /* what a rebuild would need, though the checkpoint may be further */
+                                .from = snap + 1,
+                                .arg = m,
+                                .durable = local_durable,
+                                .failed = local_log_failed};
+    m->epoch = max_u64(m->host_pos.epoch, m->have_snapshot ? m->snapshot.pos.epoch : 0);
+    (void)has;
+    struct errtext e = {0};
+    int32_t rc = reclog_open(&cfg, scan, m, &e, &m->log);
+    if (rc < 0) {
+        if (!m->error.code)
+            errtext_set(&m->error, rc, "%s", e.code ? e.text : "the metadata log cannot be opened");
+        m->log = NULL;
+        return;
+    }
+    m->epoch++;
+    choose(m);
+}
+
+static void hand_over(chronik_meta *m, enum stage next)
+{
+    pthread_mutex_lock(&m->lock);
+    m->stage = next;
+    m->busy = 0;
+    pthread_mutex_unlock(&m->lock);
+    local_post(m);
+}
+
+void local_start_work(void *arg)
+{
+    chronik_meta *m = arg;
+    open_log(m);
+    hand_over(m, STAGE_OPENED);
+}
+
+static int32_t replay_one(void *arg, const struct reclog_record *r)
+{
+    chronik_meta *m = arg;
+    if (r->number > m->replay_end)
+        return CHRONIK_DONE;
+    struct chronik_iov iov = {(uint8_t *)(uintptr_t)r->data + LOCAL_HEAD, r->n - LOCAL_HEAD};
+    struct waiter *w = waiter_new(&iov, 1, iov.n);
+    if (!w)
+        return CHRONIK_E_NOMEM;
+    w->pos = (struct chronik_meta_pos){.epoch = get_le64(r->data), .index = r->number};
+    pthread_mutex_lock(&m->lock);
+    queue_push(&m->replayed, w);
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+void local_replay_work(void *arg)
+{
+    chronik_meta *m = arg;
+    struct errtext e = {0};
+    if (m->delivered < m->replay_end) {
+        int32_t rc = reclog_read(m->log, m->delivered + 1, PIECE, replay_one, m, &e);
+        if (rc < 0)
+            errtext_set(&m->error, rc, "%s", e.code ? e.text : "the metadata log cannot be read");
+    }
+    hand_over(m, STAGE_REPLAY);
+}
