@@ -25,7 +25,8 @@
 enum {
     LOCAL_COMMAND = 1, /* record type: epoch (8 bytes, little-endian), then the command */
     LOCAL_HEAD = 8,
-    LOCAL_BATCH = 256, /* commands in one call of events.apply */
+    LOCAL_OVERHEAD = 24, /* of a record in the log, about */
+    LOCAL_BATCH = 256,   /* commands in one call of events.apply */
     LOCAL_QUEUE = 4096,
     LOCAL_QUEUE_BYTES = 16 << 20, /* of one class, not yet durable */
     LOCAL_SNAP_VERSION = 1,
@@ -83,6 +84,7 @@ struct chronik_meta {
     struct chronik_meta_pos host_pos;               /* given to start */
     uint32_t have_snapshot, install;
     struct chronik_meta_snapshot snapshot; /* the one on disk */
+    uint64_t grown;                        /* bytes of log delivered behind the snapshot */
     uint64_t ask_at;                       /* bytes of log that ask for a snapshot */
     uint32_t asked;
     char stalled[200];

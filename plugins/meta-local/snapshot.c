@@ -9,6 +9,7 @@ struct writer {
     chronik_meta *meta;
     struct snapfile_writer *file;
     struct chronik_meta_snapshot info;
+    uint64_t grown; /* when it was begun */
 };
 
 /* Head of the file: pos epoch, pos index, seq (8 bytes each, little-endian), id (16). */
@@ -21,6 +22,9 @@ int32_t local_snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot
         return CHRONIK_E_NOMEM;
     w->meta = m;
     memcpy(&w->info, s, min_u64(s->size, sizeof w->info));
+    pthread_mutex_lock(&m->lock);
+    w->grown = m->grown;
+    pthread_mutex_unlock(&m->lock);
     struct snapfile_info f = {.kind = LOCAL_KIND, .version = LOCAL_SNAP_VERSION, .head_n = HEAD_BYTES};
     put_le64(f.head, w->info.pos.epoch);
     put_le64(f.head + 8, w->info.pos.index);
@@ -51,9 +55,10 @@ int32_t local_snapshot_end(void *writer, uint32_t ok)
     if (ok && rc > 0) {
         m->snapshot = w->info;
         m->have_snapshot = 1;
+        m->grown -= w->grown;
         m->ask_at = (uint64_t)m->snapshot_bytes;
     } else {
-        m->ask_at += (uint64_t)m->snapshot_bytes / 2; /* it failed: not again at once */
+        m->ask_at = m->grown + (uint64_t)m->snapshot_bytes / 2; /* it failed: not again at once */
     }
     pthread_mutex_unlock(&m->lock);
     free(w);

@@ -33,9 +33,13 @@ static void deliver(chronik_meta *m, struct queue *batch)
 {
     struct chronik_meta_entry e[LOCAL_BATCH];
     uint32_t n = 0;
-    for (const struct waiter *w = batch->head; w; w = w->next)
+    uint64_t bytes = 0;
+    for (const struct waiter *w = batch->head; w; w = w->next) {
         e[n++] = (struct chronik_meta_entry){.pos = w->pos, .data = w->data, .n = w->n};
+        bytes += w->n + LOCAL_OVERHEAD;
+    }
     pthread_mutex_lock(&m->lock);
+    m->grown += bytes;
     m->delivered = e[n - 1].pos.index;
     pthread_mutex_unlock(&m->lock);
     m->host.metric_add(m->commands, n);
@@ -70,19 +74,13 @@ static void complete_barriers(chronik_meta *m)
 
 static void ask_for_snapshot(chronik_meta *m)
 {
-    struct reclog_stat s;
     pthread_mutex_lock(&m->lock);
-    bool asked = m->asked;
+    bool ask = !m->asked && m->grown >= m->ask_at;
+    m->asked |= ask;
+    uint64_t grown = m->grown;
     pthread_mutex_unlock(&m->lock);
-    if (asked)
-        return;
-    reclog_stat(m->log, &s);
-    if (s.live_bytes < m->ask_at)
-        return;
-    pthread_mutex_lock(&m->lock);
-    m->asked = 1;
-    pthread_mutex_unlock(&m->lock);
-    m->ev.want_snapshot(m->ev.arg, s.live_bytes);
+    if (ask)
+        m->ev.want_snapshot(m->ev.arg, grown);
 }
 
 /* On the log's executor. */
