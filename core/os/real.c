@@ -219,9 +219,10 @@ void real_worker_post(struct os *os, struct chronik_task *t)
 {
     struct real_workers *w = ((struct real_os *)os)->workers;
     os_mutex_lock(&w->lock);
-    if (tq_post(&w->queue, t))
-        pthread_cond_signal(&w->cond); /* under the lock: this may be the last task before the pool is freed */
+    bool posted = tq_post(&w->queue, t);
     os_mutex_unlock(&w->lock);
+    if (posted)
+        pthread_cond_signal(&w->cond);
 }
 
 /* ---- the world ---- */

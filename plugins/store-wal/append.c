@@ -1,0 +1,284 @@
+/* append.c: the hot path: batches go to the active segment (page cache) and, in group mode, into the gathering group of
+ * the write-ahead log; on the caller's thread, without waiting for a disk. One writer a partition at a time (wmu). It
+ * must never advance the written end before both have taken the bytes. */
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FEW_BATCHES = 32, FEW_IOV = 32 };
+
+int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const char *what)
+{
+    chronik_store *s = d->s;
+    char path[ST_PATH], text[500];
+    if (code == CHRONIK_E_NOSPC || code == CHRONIK_E_BUSY || code == CHRONIK_E_NOMEM)
+        return code;
+    uint32_t online = 0;
+    for (uint32_t i = 0; i < s->n_dirs; i++)
+        online += !s->dirs[i].offline;
+    seg_path(g, "log", path);
+    snprintf(text, sizeof text, "store %s: %s file %s at offset %lld failed: %s; check the disk%s", d->path, what, path,
+             (long long)g->end, util_code_text(code),
+             online > 1 ? ", then restart to bring the directory back" : ", then start again");
+    if (online <= 1 && !d->offline)
+        s->h->fatal(s->h->ctx, 74, text);
+    if (!d->offline) {
+        d->offline = 1;
+        s->h->dir_failed(s->h->ctx, d->no, text);
+    }
+    return CHRONIK_E_OFFLINE;
+}
+
+static uint64_t batches_bytes(const struct chronik_append *a)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < a->n_batches; i++)
+        n += ((const struct chronik_batch_info *)(const void *)((const char *)a->batches + (size_t)i * a->batch_stride))
+                 ->bytes;
+    return n;
+}
+
+static const struct chronik_batch_info *batch_at(const struct chronik_append *a, uint32_t i)
+{
+    return (const struct chronik_batch_info *)(const void *)((const char *)a->batches + (size_t)i * a->batch_stride);
+}
+
+static int32_t append_valid(const chronik_store_part *p, const struct chronik_append *a, uint64_t bytes)
+{
+    uint64_t n = 0;
+    int64_t end = p->written;
+    for (uint32_t i = 0; i < a->n_iov; i++)
+        n += a->iov[i].n;
+    if (a->n_batches == 0 || n != bytes || a->flush > CHRONIK_FLUSH_OS)
+        return CHRONIK_E_INVAL;
+    for (uint32_t i = 0; i < a->n_batches; i++) {
+        const struct chronik_batch_info *b = batch_at(a, i);
+        if (b->base_offset < end || b->last_offset < b->base_offset || b->bytes < ST_BATCH_HEAD)
+            return CHRONIK_E_INVAL;
+        end = b->last_offset + 1;
+    }
+    return CHRONIK_DONE;
+}
+
+int32_t part_roll(chronik_store_part *p)
+{
+    struct st_seg *g = part_active(p);
+    if (!g || g->bytes == 0)
+        return CHRONIK_DONE;
+    struct wal_roll w = {.pn = p->pn, .serial = g->serial, .bytes = g->bytes, .end = g->end};
+    struct chronik_iov v = {&w, sizeof w};
+    uint64_t number = 0;
+    int32_t r = wal_admit(p->dir, sizeof w, 0);
+    if (r > 0)
+        r = wal_append(p->dir, WAL_ROLL, &v, 1, NULL, -1, (struct chronik_done){0}, &number);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&p->mu);
+    g->sealed = 1;
+    p->applied = number;
+    pthread_mutex_unlock(&p->mu);
+    idx_spill(p, g);
+    atomic_store(&p->dir->changed, 1);
+    ckpt_kick(p->s); /* sidecars are asked for behind a checkpoint */
+    return CHRONIK_DONE;
+}
+
+/* The partition's folder, made with its first segment. */
+static int32_t folder_make(chronik_store_part *p)
+{
+    char path[ST_PATH], folder[72];
+    if (p->made)
+        return CHRONIK_DONE;
+    part_folder(&p->topic, p->partition, p->pn, folder);
+    snprintf(path, sizeof path, "data/%s", folder);
+    int32_t r = p->s->h->dir_make(p->s->h->ctx, p->dir->no, path);
+    if (r < 0 && r != CHRONIK_E_EXISTS)
+        return r;
+    p->made = 1;
+    atomic_store(&p->dir->data_new, 1);
+    return CHRONIK_DONE;
+}
+
+/* The segment for the next bytes: the active one, or a new one when there is none or it is full. wmu held. */
+static int32_t append_segment(chronik_store_part *p, const struct chronik_append *a, uint64_t bytes,
+                              struct st_seg **out)
+{
+    struct st_seg *g = part_active(p);
+    const struct chronik_batch_info *first = batch_at(a, 0), *last = batch_at(a, a->n_batches - 1);
+    if (g && g->bytes && (g->bytes + bytes > p->s->set.segment_max || last->last_offset - g->base > UINT32_MAX)) {
+        int32_t r = part_roll(p);
+        if (r < 0)
+            return r;
+        g = NULL;
+    }
+    if (g) {
+        *out = g;
+        return CHRONIK_DONE;
+    }
+    int32_t r = folder_make(p);
+    if (r < 0)
+        return r;
+    g = seg_new(p, p->next_serial, first->base_offset);
+    if (!g)
+        return CHRONIK_E_NOMEM;
+    g->created_ms = p->s->h->wall_ms(p->s->h->ctx);
+    g->cut_pending = 1; /* a file of that name may be left from an append that no log knows */
+    pthread_mutex_lock(&p->mu);
+    r = part_add_seg(p, g);
+    p->next_serial += r > 0;
+    p->entries_new = 1;
+    pthread_mutex_unlock(&p->mu);
+    if (r < 0)
+        seg_unref(g);
+    *out = g;
+    return r;
+}
+
+/* Marks that bytes may stand in segments that the log knows nothing of: a recovery looks for them then. */
+static int32_t os_mode_mark(struct st_dir *d)
+{
+    struct chronik_file *f = NULL;
+    if (d->os_mode)
+        return CHRONIK_DONE;
+    int32_t r = d->s->h->file_open(d->s->h->ctx, d->no, "os-mode", CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE, &f);
+    if (r < 0)
+        return r;
+    d->s->h->file_close(f);
+    d->os_mode = 1;
+    return CHRONIK_DONE;
+}
+
+static int32_t segment_write(chronik_store_part *p, struct st_seg *g, const struct chronik_append *a)
+{
+    struct chronik_file *f;
+    int32_t r = seg_get(g, 1, &f);
+    if (r < 0)
+        return r;
+    seg_mark_dirty(g);
+    if (g->cut_pending) {
+        uint64_t size = 0;
+        r = p->s->h->file_size(f, &size);
+        if (r > 0 && size > g->bytes)
+            r = p->s->h->file_truncate(f, g->bytes);
+        g->cut_pending = r < 0;
+    }
+    if (r > 0)
+        r = p->s->h->file_write(f, a->iov, a->n_iov, g->bytes);
+    seg_put(g);
+    return r;
+}
+
+static int32_t log_write(chronik_store_part *p, const struct st_seg *g, const struct chronik_append *a, int64_t end,
+                         uint64_t *number)
+{
+    struct wal_append_head head = {.pn = p->pn,
+                                   .serial = g->serial,
+                                   .position = g->bytes,
+                                   .n_batches = a->n_batches,
+                                   .base = g->base,
+                                   .created_ms = g->created_ms};
+    struct wal_batch few_b[FEW_BATCHES], *b = few_b;
+    struct chronik_iov few_v[FEW_IOV], *v = few_v;
+    int32_t r = CHRONIK_E_NOMEM;
+    if (a->n_batches > FEW_BATCHES)
+        b = malloc(a->n_batches * sizeof *b);
+    if (a->n_iov + 2 > FEW_IOV)
+        v = malloc((a->n_iov + 2) * sizeof *v);
+    if (b && v) {
+        for (uint32_t i = 0; i < a->n_batches; i++) {
+            const struct chronik_batch_info *x = batch_at(a, i);
+            b[i] = (struct wal_batch){x->base_offset,  x->last_offset, x->max_timestamp,
+                                      x->leader_epoch, x->flags,       x->bytes};
+        }
+        v[0] = (struct chronik_iov){&head, sizeof head};
+        v[1] = (struct chronik_iov){b, a->n_batches * sizeof *b};
+        memcpy(v + 2, a->iov, a->n_iov * sizeof *v);
+        r = wal_append(p->dir, WAL_APPEND, v, a->n_iov + 2, p, end, (struct chronik_done){0}, number);
+    }
+    if (b != few_b)
+        free(b);
+    if (v != few_v)
+        free(v);
+    return r;
+}
+
+/* Makes the batches part of the state; mu held. */
+static void append_apply(chronik_store_part *p, struct st_seg *g, const struct chronik_append *a, uint64_t number)
+{
+    part_hint(p, g->serial, batch_at(a, 0)->base_offset, g->bytes);
+    for (uint32_t i = 0; i < a->n_batches; i++)
+        seg_add(g, batch_at(a, i));
+    p->written = g->end;
+    p->last_epoch = g->last_epoch;
+    if (number)
+        p->applied = number;
+    if (a->flush != CHRONIK_FLUSH_GROUP && atomic_load(&p->durable) < p->written)
+        atomic_store(&p->durable, p->written);
+}
+
+/* Bytes of this partition that no log knows and no sync covers must not lie below what group mode announces. */
+static int32_t group_allowed(chronik_store_part *p)
+{
+    if (p->nowal_seq == atomic_load(&p->nowal_done))
+        return CHRONIK_DONE;
+    ckpt_kick(p->s);
+    return CHRONIK_E_BUSY;
+}
+
+static int32_t part_append(chronik_store_part *p, const struct chronik_append *a)
+{
+    uint64_t bytes = batches_bytes(a), number = 0;
+    struct st_seg *g = NULL;
+    int group = a->flush == CHRONIK_FLUSH_GROUP;
+    int32_t r = append_valid(p, a, bytes);
+    if (r > 0)
+        r = group ? group_allowed(p) : os_mode_mark(p->dir);
+    if (r > 0 && group)
+        r = wal_admit(p->dir, bytes + 256, 0);
+    if (r > 0)
+        r = append_segment(p, a, bytes, &g);
+    if (r < 0)
+        return r;
+    p->nowal_seq += !group;
+    r = segment_write(p, g, a);
+    if (r < 0)
+        r = dir_fault(p->dir, r, g, "writing");
+    if (r > 0 && group)
+        r = log_write(p, g, a, batch_at(a, a->n_batches - 1)->last_offset + 1, &number);
+    if (r < 0) {
+        g->cut_pending = 1; /* what stands behind the end now is nobody's */
+        return r;
+    }
+    pthread_mutex_lock(&p->mu);
+    append_apply(p, g, a, number);
+    pthread_mutex_unlock(&p->mu);
+    if (g->n_idx == ST_IDX_CHUNK)
+        idx_spill(p, g);
+    if (a->flush == CHRONIK_FLUSH_INTERVAL)
+        atomic_store_explicit(&p->dir->interval_due, 1, memory_order_relaxed);
+    atomic_store_explicit(&p->dir->changed, 1, memory_order_relaxed);
+    return CHRONIK_DONE;
+}
+
+int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32_t stride)
+{
+    int32_t first = CHRONIK_DONE;
+    for (uint32_t i = 0; i < n; i++) {
+        struct chronik_append *x = (struct chronik_append *)(void *)((char *)a + (size_t)i * stride);
+        chronik_store_part *p = x->part;
+        unsigned off = atomic_load(&p->offline);
+        if (off || p->dir->offline) {
+            x->result = off ? -(int32_t)off : CHRONIK_E_OFFLINE;
+        } else if (atomic_load(&s->closing) || p->deleted) {
+            x->result = CHRONIK_E_CLOSED;
+        } else {
+            pthread_mutex_lock(&p->wmu);
+            x->result = part_append(p, x);
+            pthread_mutex_unlock(&p->wmu);
+        }
+        if (x->result < 0 && first > 0)
+            first = x->result;
+    }
+    return first;
+}

@@ -1,0 +1,547 @@
+/* recover.c: start: lock the directories, load the manifests, replay the write-ahead logs, and in os and interval modes
+ * look for what stands behind the known ends. Runs once, in the thread that calls start. It writes only at positions
+ * that the log states, and cuts only what was never announced. */
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct replay {
+    struct st_dir *d;
+    struct errtext *e;
+    chronik_store_part **by_pn;
+    uint32_t cap, first_unknown_pn;
+    uint64_t records, bytes, cut;
+};
+
+static int32_t bad_record(struct replay *y, const struct reclog_record *rec, const char *why)
+{
+    return errtext_set(
+        y->e, CHRONIK_E_CORRUPT,
+        "store %s: folder wal, record %llu (type %u): %s; restore the directory from a backup or a replica", y->d->path,
+        (unsigned long long)rec->number, rec->type, why);
+}
+
+static int32_t map_put(struct replay *y, chronik_store_part *p)
+{
+    if (p->pn >= y->cap) {
+        uint32_t cap = p->pn + p->pn / 2 + 64;
+        chronik_store_part **v = realloc(y->by_pn, cap * sizeof(chronik_store_part *));
+        if (!v)
+            return CHRONIK_E_NOMEM;
+        memset(v + y->cap, 0, (cap - y->cap) * sizeof(chronik_store_part *));
+        y->by_pn = v;
+        y->cap = cap;
+    }
+    y->by_pn[p->pn] = p;
+    return CHRONIK_DONE;
+}
+
+static chronik_store_part *map_get(const struct replay *y, uint32_t pn)
+{
+    return pn < y->cap ? y->by_pn[pn] : NULL;
+}
+
+/* ---- segments behind their known end ---- */
+
+/* Takes up whole, valid batches from the segment's end on, up to `limit`. *grew says whether there were any. */
+static int32_t seg_extend(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, uint64_t limit, int *grew)
+{
+    const struct chronik_host *h = p->s->h;
+    uint8_t *buf = NULL;
+    uint64_t cap = 0, got = 0;
+    struct st_batch b;
+    *grew = 0;
+    while (g->bytes < limit && batch_read(p->s, f, g->bytes, 0, &b) > 0) {
+        if (b.base < g->end || b.bytes > limit - g->bytes || b.bytes > INT32_MAX)
+            break;
+        if (b.bytes > cap) {
+            uint8_t *q = realloc(buf, b.bytes);
+            if (!q)
+                break;
+            buf = q;
+            cap = b.bytes;
+        }
+        if (h->file_read(f, buf, b.bytes, g->bytes, 0, &got) < 0 || got < b.bytes ||
+            h->crc32c(0, buf + 21, b.bytes - 21) != b.crc)
+            break;
+        struct chronik_batch_info i = {b.base, b.last, b.max_ts, b.epoch, b.flags, b.bytes};
+        seg_add(g, &i);
+        if (g->n_idx == ST_IDX_CHUNK)
+            idx_spill(p, g);
+        *grew = 1;
+    }
+    free(buf);
+    p->written = g->end;
+    p->last_epoch = g->last_epoch;
+    return CHRONIK_DONE;
+}
+
+/* Files stay open while they are dirty: when too many are, sync them now. */
+static int32_t sync_some(struct st_dir *d, int all)
+{
+    chronik_store *s = d->s;
+    int32_t r = CHRONIK_DONE;
+    if (!all && s->n_open < s->set.max_open)
+        return r;
+    struct st_seg *next;
+    for (struct st_seg *g = seg_take_dirty(d); g; g = next) {
+        struct chronik_file *f;
+        next = g->dirty_next;
+        atomic_store(&g->dirty, 0);
+        if (r > 0)
+            r = seg_get(g, 1, &f);
+        if (r > 0) {
+            r = s->h->file_sync(f);
+            seg_put(g);
+        }
+        seg_unref(g);
+    }
+    return r;
+}
+
+/* ---- os and interval modes: what no log knows ---- */
+
+/* The active segment's valid batches behind its end; the rest is cut, and the tail synced. */
+static int32_t tail_extend(struct replay *y, chronik_store_part *p, struct st_seg *g)
+{
+    struct chronik_file *f;
+    uint64_t size = 0, had = g->bytes;
+    int grew = 0;
+    int32_t r = seg_get(g, 0, &f);
+    if (r == CHRONIK_E_NOTFOUND)
+        return CHRONIK_DONE; /* found missing when it is read */
+    if (r < 0)
+        return r;
+    r = p->s->h->file_size(f, &size);
+    if (r > 0 && size > g->bytes) {
+        r = seg_extend(p, g, f, size, &grew);
+        if (r > 0 && size > g->bytes) {
+            y->cut += size - g->bytes;
+            util_log(p->s->h, CHRONIK_LOG_WARN,
+                     "store %s: file data/%s/%020lld-%u.log, offset %llu: cut at the first bad batch (%llu bytes; %llu "
+                     "recovered before it)",
+                     y->d->path, g->folder, (long long)g->base, g->serial, (unsigned long long)g->bytes,
+                     (unsigned long long)(size - g->bytes), (unsigned long long)(g->bytes - had));
+            r = p->s->h->file_truncate(f, g->bytes);
+        }
+        if (r > 0)
+            r = p->s->h->file_sync(f);
+    }
+    seg_put(g);
+    return r;
+}
+
+static int32_t part_extend(struct replay *y, chronik_store_part *p)
+{
+    struct st_seg *g = part_active(p);
+    int32_t r = g ? tail_extend(y, p, g) : CHRONIK_DONE;
+    while (r > 0) { /* segments that were begun since */
+        uint64_t size = 0;
+        struct chronik_file *f;
+        g = seg_new(p, p->next_serial, p->written);
+        if (!g)
+            return CHRONIK_E_NOMEM;
+        r = seg_get(g, 0, &f);
+        if (r > 0) {
+            r = p->s->h->file_size(f, &size);
+            seg_put(g);
+        }
+        if (r <= 0 || size == 0) {
+            seg_unref(g);
+            return r == CHRONIK_E_NOTFOUND ? CHRONIK_DONE : r;
+        }
+        struct st_seg *active = part_active(p);
+        if (active)
+            active->sealed = 1;
+        g->created_ms = p->s->h->wall_ms(p->s->h->ctx);
+        if (part_add_seg(p, g) < 0)
+            return CHRONIK_E_NOMEM;
+        p->next_serial++;
+        p->made = p->entries_new = 1;
+        r = tail_extend(y, p, g);
+        if (g->bytes == 0)
+            break;
+    }
+    return r;
+}
+
+/* ---- records ---- */
+
+static int32_t do_create(struct replay *y, const struct reclog_record *rec)
+{
+    struct wal_create w;
+    struct chronik_uuid topic;
+    if (rec->n != sizeof w)
+        return bad_record(y, rec, "wrong size");
+    memcpy(&w, rec->data, sizeof w);
+    memcpy(topic.b, w.topic, 16);
+    if (map_get(y, w.pn) || part_find(y->d->s, &topic, w.partition))
+        return CHRONIK_DONE;
+    chronik_store_part *p = part_new(y->d->s, y->d, &topic, w.partition, w.pn);
+    if (!p || map_put(y, p) < 0) {
+        if (p)
+            part_unref(p);
+        return CHRONIK_E_NOMEM;
+    }
+    part_insert(y->d->s, p);
+    p->applied = rec->number;
+    if (w.pn >= atomic_load(&y->d->next_pn))
+        atomic_store(&y->d->next_pn, w.pn + 1);
+    return CHRONIK_DONE;
+}
+
+static int32_t append_target(struct replay *y, const struct reclog_record *rec, chronik_store_part *p,
+                             const struct wal_append_head *h, struct st_seg **out)
+{
+    for (uint32_t i = p->n_segs; i > 0; i--)
+        if (p->segs[i - 1]->serial == h->serial) {
+            *out = p->segs[i - 1];
+            return CHRONIK_DONE;
+        }
+    if (h->serial < p->next_serial || h->base < p->written)
+        return bad_record(y, rec, "its segment does not exist");
+    struct st_seg *g = seg_new(p, h->serial, h->base), *active = part_active(p);
+    if (!g || part_add_seg(p, g) < 0) {
+        if (g)
+            seg_unref(g);
+        return CHRONIK_E_NOMEM;
+    }
+    if (active)
+        active->sealed = 1;
+    g->created_ms = h->created_ms;
+    g->cut_pending = 1;
+    p->next_serial = h->serial + 1;
+    p->entries_new = 1;
+    *out = g;
+    return CHRONIK_DONE;
+}
+
+/* The folder and file of a segment that replay writes to. */
+static int32_t replay_file(struct replay *y, chronik_store_part *p, struct st_seg *g, struct chronik_file **f)
+{
+    char path[ST_PATH];
+    const struct chronik_host *h = p->s->h;
+    int32_t r = sync_some(y->d, 0);
+    if (r < 0)
+        return r;
+    path_join(path, "data", g->folder);
+    if (g->bytes == 0) { /* the folder may have been lost with the power */
+        r = h->dir_make(h->ctx, y->d->no, path);
+        if (r < 0 && r != CHRONIK_E_EXISTS)
+            return r;
+        p->made = 1;
+        p->entries_new = 1;
+        atomic_store(&y->d->data_new, 1);
+    }
+    return seg_get(g, 1, f);
+}
+
+static int32_t append_bytes(struct replay *y, chronik_store_part *p, struct st_seg *g,
+                            const struct wal_append_head *head, const void *data, uint64_t n)
+{
+    struct chronik_file *f;
+    int32_t r = replay_file(y, p, g, &f);
+    if (r < 0)
+        return r;
+    if (!g->known_size)
+        r = p->s->h->file_size(f, &g->known_size);
+    uint64_t at = MUTANT("replay-by-size") ? g->known_size : head->position;
+    int there = y->d->same_boot && g->known_size >= at + n; /* the page cache has outlived the process */
+    if (r > 0 && !there) {
+        seg_mark_dirty(g);
+        r = util_write(p->s->h, f, data, n, at);
+        g->known_size = max_u64(g->known_size, at + n);
+    } else if (r > 0) {
+        seg_mark_dirty(g);
+    }
+    seg_put(g);
+    return r;
+}
+
+static int32_t do_append(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
+{
+    struct wal_append_head h;
+    const uint8_t *at = (const uint8_t *)rec->data + sizeof h;
+    struct st_seg *g = NULL;
+    if (rec->n < sizeof h)
+        return bad_record(y, rec, "wrong size");
+    memcpy(&h, rec->data, sizeof h);
+    uint64_t left = rec->n - sizeof h;
+    if (h.n_batches > left / sizeof(struct wal_batch))
+        return bad_record(y, rec, "wrong number of batches");
+    left -= h.n_batches * sizeof(struct wal_batch);
+    const uint8_t *bytes = at + h.n_batches * sizeof(struct wal_batch);
+    int32_t r = append_target(y, rec, p, &h, &g);
+    if (r < 0)
+        return r;
+    if (h.position > g->bytes) { /* appends that the log does not know stand between */
+        struct chronik_file *f;
+        int grew;
+        r = replay_file(y, p, g, &f);
+        if (r > 0) {
+            r = seg_extend(p, g, f, h.position, &grew);
+            seg_put(g);
+        }
+    }
+    if (r > 0 && h.position != g->bytes)
+        return bad_record(y, rec, "its position is not the end of its segment");
+    if (r > 0)
+        r = append_bytes(y, p, g, &h, bytes, left);
+    for (uint32_t i = 0; r > 0 && i < h.n_batches; i++, at += sizeof(struct wal_batch)) {
+        struct wal_batch b;
+        memcpy(&b, at, sizeof b);
+        struct chronik_batch_info info = {b.base, b.last, b.max_ts, b.epoch, b.flags, b.bytes};
+        seg_add(g, &info);
+        if (g->n_idx == ST_IDX_CHUNK)
+            idx_spill(p, g);
+    }
+    p->written = g->end;
+    p->last_epoch = g->last_epoch;
+    y->bytes += left;
+    return r;
+}
+
+static int32_t do_roll(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
+{
+    struct wal_roll w;
+    if (rec->n != sizeof w)
+        return bad_record(y, rec, "wrong size");
+    memcpy(&w, rec->data, sizeof w);
+    struct st_seg *g = part_active(p);
+    if (y->d->os_mode && (!g || g->serial != w.serial) && w.serial >= p->next_serial) {
+        int32_t r = part_extend(y, p); /* begun without the log's knowledge */
+        if (r < 0)
+            return r;
+        g = part_active(p);
+        if (!g || g->serial != w.serial) { /* lost with the power: the log ends before it */
+            p->next_serial = w.serial + 1;
+            return CHRONIK_DONE;
+        }
+    }
+    if (!g || g->serial != w.serial)
+        return bad_record(y, rec, "its segment is not the active one");
+    if (g->bytes < w.bytes) { /* sealed with appends that the log does not know */
+        struct chronik_file *f;
+        int grew;
+        int32_t r = replay_file(y, p, g, &f);
+        if (r > 0) {
+            r = seg_extend(p, g, f, w.bytes, &grew);
+            seg_put(g);
+        }
+        if (r < 0)
+            return r;
+    }
+    g->sealed = 1;
+    return CHRONIK_DONE;
+}
+
+static int32_t do_delete(struct replay *y, chronik_store_part *p)
+{
+    part_remove(y->d->s, p);
+    y->by_pn[p->pn] = NULL;
+    p->deleted = 1;
+    part_doom_folder(p);
+    part_doom(p, 0, p->n_segs);
+    part_unref(p);
+    return CHRONIK_DONE;
+}
+
+static int32_t do_change(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
+{
+    struct wal_suffix s;
+    struct wal_prefix x;
+    switch (rec->type) {
+    case WAL_APPEND:
+        return do_append(y, rec, p);
+    case WAL_ROLL:
+        return do_roll(y, rec, p);
+    case WAL_TRUNCATE_PREFIX:
+        if (rec->n != sizeof x)
+            return bad_record(y, rec, "wrong size");
+        memcpy(&x, rec->data, sizeof x);
+        part_cut_prefix(p, x.offset);
+        return CHRONIK_DONE;
+    case WAL_TRUNCATE_SUFFIX:
+        if (rec->n != sizeof s)
+            return bad_record(y, rec, "wrong size");
+        memcpy(&s, rec->data, sizeof s);
+        part_cut_suffix(p, &s);
+        return CHRONIK_DONE;
+    case WAL_REPLACE:
+        return replace_replay(p, rec->data, rec->n) < 0 ? bad_record(y, rec, "it does not fit its partition")
+                                                        : CHRONIK_DONE;
+    default:
+        return bad_record(y, rec, "unknown type; start the newer release that wrote it");
+    }
+}
+
+static int32_t on_record(void *arg, const struct reclog_record *rec)
+{
+    struct replay *y = ((struct st_dir *)arg)->replay;
+    uint32_t pn;
+    y->records++;
+    if (rec->type == WAL_CREATE)
+        return do_create(y, rec);
+    if (rec->n < sizeof pn)
+        return bad_record(y, rec, "wrong size");
+    memcpy(&pn, rec->data, sizeof pn);
+    chronik_store_part *p = map_get(y, pn);
+    if (!p || rec->number <= p->applied) /* deleted, or in the manifest's state already */
+        return CHRONIK_DONE;
+    if (rec->type == WAL_DELETE)
+        return do_delete(y, p);
+    int32_t r = do_change(y, rec, p);
+    if (r > 0)
+        p->applied = rec->number;
+    else if (!y->e->code)
+        errtext_set(y->e, r, "store %s: replay of record %llu into partition %d: %s; check the disk", y->d->path,
+                    (unsigned long long)rec->number, p->partition, util_code_text(r));
+    return r;
+}
+
+/* ---- a directory ---- */
+
+static int32_t dir_lock(struct st_dir *d, struct errtext *e)
+{
+    const struct chronik_host *h = d->s->h;
+    int32_t r =
+        h->file_open(h->ctx, d->no, "lock",
+                     CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE | CHRONIK_FILE_LOCK, &d->lock);
+    if (r == CHRONIK_E_LOCKED)
+        return errtext_set(
+            e, r, "store %s: the directory is in use by another process; stop it or choose other log.dirs", d->path);
+    if (r < 0)
+        return errtext_set(e, r,
+                           "store %s: file lock cannot be opened: %s; check that the directory is writable and "
+                           "whose it is",
+                           d->path, util_code_text(r));
+    r = h->dir_make(h->ctx, d->no, "data");
+    if (r > 0)
+        r = h->dir_sync(h->ctx, d->no, "");
+    if (r < 0 && r != CHRONIK_E_EXISTS)
+        return errtext_set(e, r, "store %s: folder data cannot be made: %s; check the directory", d->path,
+                           util_code_text(r));
+    return CHRONIK_DONE;
+}
+
+/* Folders of partitions whose creation died in memory while appends had been acknowledged: their numbers are higher
+ * than any that the log knows. */
+static void adopt_each(void *arg, const struct chronik_dirent *e)
+{
+    struct replay *y = arg;
+    struct chronik_uuid topic;
+    int32_t partition;
+    uint32_t pn;
+    char again[72];
+    if (!e->is_dir || strlen(e->name) < 36 || sscanf(e->name + 32, "-%d.%u", &partition, &pn) != 2 || partition < 0)
+        return;
+    for (int i = 0; i < 16; i++) {
+        unsigned b;
+        if (sscanf(e->name + i * 2, "%2x", &b) != 1)
+            return;
+        topic.b[i] = (uint8_t)b;
+    }
+    part_folder(&topic, partition, pn, again);
+    if (strcmp(again, e->name) || pn < y->first_unknown_pn || part_find(y->d->s, &topic, partition))
+        return;
+    chronik_store_part *p = part_new(y->d->s, y->d, &topic, partition, pn);
+    if (!p)
+        return;
+    p->made = p->entries_new = 1;
+    part_insert(y->d->s, p);
+    if (pn >= atomic_load(&y->d->next_pn))
+        atomic_store(&y->d->next_pn, pn + 1);
+    atomic_store(&y->d->changed, 1);
+}
+
+static int32_t parts_settle(struct replay *y)
+{
+    chronik_store *s = y->d->s;
+    int32_t r = CHRONIK_DONE;
+    if (y->d->os_mode && !y->d->was_clean) {
+        y->first_unknown_pn = atomic_load(&y->d->next_pn);
+        r = s->h->dir_list(s->h->ctx, y->d->no, "data", adopt_each, y);
+    }
+    for (uint32_t i = 0; i < ST_HASH; i++)
+        for (chronik_store_part *p = s->table[i]; p && r > 0; p = p->next) {
+            if (p->dir != y->d)
+                continue;
+            if (y->d->os_mode && !y->d->was_clean)
+                r = part_extend(y, p);
+            p->recovered_end = p->written;
+            p->clean = y->d->was_clean;
+            if (p->clean)
+                p->recovery_point = p->written;
+            else if (p->recovery_point > p->written)
+                p->recovery_point = p->written;
+            atomic_store(&p->durable, p->written);
+        }
+    return r;
+}
+
+static int32_t dir_recover(struct st_dir *d, struct errtext *e)
+{
+    chronik_store *s = d->s;
+    struct replay y = {.d = d, .e = e};
+    struct chronik_file *mark = NULL;
+    int32_t r = CHRONIK_DONE;
+    d->replay = &y;
+    for (uint32_t i = 0; i < ST_HASH && r > 0; i++)
+        for (chronik_store_part *p = s->table[i]; p && r > 0; p = p->next)
+            if (p->dir == d)
+                r = map_put(&y, p);
+    if (r > 0 && s->h->file_open(s->h->ctx, d->no, "os-mode", CHRONIK_FILE_READ, &mark) > 0) {
+        s->h->file_close(mark);
+        d->os_mode = 1;
+    }
+    if (r > 0)
+        r = clean_check(d);
+    if (r > 0)
+        r = wal_open(d, on_record, e);
+    if (r > 0)
+        r = parts_settle(&y);
+    free(y.by_pn);
+    d->replay = NULL;
+    if (r < 0 && !e->code)
+        errtext_set(e, r, "store %s: recovery failed: %s; check the disk", d->path, util_code_text(r));
+    if (r > 0 && y.records) {
+        atomic_store(&d->changed, 1);
+        struct reclog_stat st;
+        reclog_stat(d->wal, &st);
+        atomic_store(&d->wal_bytes, st.bytes);
+        util_log(s->h, CHRONIK_LOG_INFO, "store %s: replayed %llu records, %llu bytes of batches%s", d->path,
+                 (unsigned long long)y.records, (unsigned long long)y.bytes,
+                 st.torn_bytes ? "; a torn tail was cut" : "");
+    }
+    return r;
+}
+
+int32_t st_start(chronik_store *s, char *text, uint64_t n)
+{
+    struct errtext e = {0};
+    int32_t r = CHRONIK_DONE;
+    for (uint32_t i = 0; i < s->n_dirs && r > 0; i++) {
+        struct st_dir *d = &s->dirs[i];
+        if (d->offline)
+            continue;
+        r = dir_lock(d, &e);
+        if (r > 0)
+            r = meta_check(d, &e);
+        if (r > 0)
+            r = manifest_load(d, &e);
+        if (r > 0)
+            r = dir_recover(d, &e);
+    }
+    if (r < 0) {
+        snprintf(text, n, "%s", e.code ? e.text : util_code_text(r));
+        return r;
+    }
+    s->started = 1;
+    ckpt_init(s);
+    reap_kick(s);
+    for (uint32_t i = 0; i < s->n_dirs; i++)
+        if (atomic_load(&s->dirs[i].changed))
+            ckpt_kick(s);
+    return CHRONIK_DONE;
+}

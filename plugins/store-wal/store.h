@@ -1,0 +1,409 @@
+/* store.h: the inside of store-wal: an instance, its data directories, partitions, segments. Each .c file names the
+ * part of this header that it owns.
+ *
+ * Locks, in the order in which one thread may take them, all leaves of the broker's order:
+ *   part->wmu     one writer of a partition at a time (append, roll, truncate, capture for a checkpoint); the only lock
+ *                 that is held across a call to the host, and then only for writes into the page cache
+ *   part->mu      a partition's state, for a few instructions
+ *   store->mu     the table of partitions, lists of doomed segments and jobs
+ *   store->fmu    which segments have an open file (segment.c)
+ *   (the record log's mutex)
+ *   dir->qmu      who waits for which record (wal.c) */
+#ifndef STORE_WAL_STORE_H
+#define STORE_WAL_STORE_H
+
+#include "plugins/common/mutant.h"
+#include "plugins/common/reclog.h"
+#include "plugins/common/snapfile.h"
+
+#include <chronik/store.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    ST_MAX_DIRS = 16,
+    ST_HASH = 4096,
+    ST_HINTS = 8,
+    ST_PATH = 200,
+    ST_IDX_ENTRY = 16,
+    ST_IDX_CHUNK = 127,       /* entries */
+    ST_IDX_EVERY = 64 * 1024, /* bytes of log per entry */
+    ST_BATCH_HEAD = 61,       /* fixed part of a v2 record batch */
+    ST_REAP_STEP = 8 << 20,   /* bytes truncated at a time before an unlink (D8) */
+};
+
+struct st_dir;
+
+/* Where a batch begins: remembered for sequential readers and high watermarks. */
+struct st_hint {
+    int64_t offset;
+    uint64_t position;
+    uint32_t serial;
+    uint32_t reserved;
+};
+
+struct st_idx_entry {
+    uint32_t rel_offset, position, rel_ts, flags;
+};
+
+/* A segment file and what is known of it. In the partition's list: one reference; each pin and each job: one more. */
+struct st_seg {
+    struct st_seg *next; /* doomed list */
+    chronik_store *s;
+    struct st_dir *dir;
+    atomic_uint refs;
+    uint32_t pn, serial;
+    char folder[72]; /* of the partition, below data/ */
+
+    /* Under part->mu while in a partition. */
+    int64_t base, end; /* offsets; end exclusive */
+    uint64_t bytes;
+    int64_t max_ts, max_ts_offset, ts_base;
+    int64_t created_ms;
+    int32_t last_epoch;
+    uint32_t sealed;
+    uint32_t crc; /* of all bytes, valid when crc_known; set at seal time by the scrubber */
+    uint32_t crc_known;
+    struct st_idx_entry *idx; /* not spilled yet */
+    uint32_t n_idx;
+    int32_t idx_chunks;   /* spilled; -1: unknown after a recovery */
+    uint64_t idx_next;    /* position from which on the next entry is due */
+    uint32_t cut_pending; /* the file may be longer than `bytes`: cut before the first append */
+
+    /* Under store->fmu. */
+    struct chronik_file *file;
+    uint32_t uses;
+    uint32_t on_lru;
+    struct st_seg *lru_prev, *lru_next;
+
+    atomic_uint dirty; /* written since its last sync: in dir->dirty, holding a reference; its file stays open */
+    struct st_seg *dirty_next;
+    atomic_uint doomed;   /* out of its partition */
+    uint32_t folder_only; /* no file: stands for the folder of a deleted partition */
+    uint64_t known_size;  /* replay: size of the file, reap: what is left of it */
+};
+
+struct st_sidecar {
+    int64_t offset;
+    uint32_t kind, reserved;
+};
+
+struct chronik_store_part {
+    chronik_store_part *next; /* hash chain */
+    chronik_store *s;
+    struct st_dir *dir;
+    struct chronik_uuid topic;
+    int32_t partition;
+    uint32_t pn; /* number of the partition in its directory, never used twice */
+    atomic_uint refs;
+    pthread_mutex_t wmu, mu, smu; /* smu: sidecars; after wmu, held across small files' I/O */
+    void *cookie;
+    uint32_t opened, deleted;
+    atomic_uint offline; /* a negative code, negated */
+    int64_t log_start, written;
+    _Atomic int64_t durable;
+    uint64_t applied; /* number of the last log record that this state includes */
+    uint32_t gen;     /* raised by truncate_suffix: older entries of the queue are void */
+    uint32_t next_serial;
+    struct st_seg **segs; /* oldest first; the last one is active unless sealed */
+    uint32_t n_segs, cap_segs;
+    int32_t last_epoch;
+    uint32_t clean;
+    int64_t recovery_point, recovered_end;
+    uint32_t made;        /* its folder exists */
+    uint32_t entries_new; /* its folder has entries that were not synced */
+    struct st_hint hints[ST_HINTS];
+    uint32_t next_hint;
+    struct st_sidecar *sidecars;
+    uint32_t n_sidecars;
+    int32_t sidecars_loaded;
+    uint64_t announce_mark; /* commit executor: last announcement this partition is in */
+    uint32_t announce_at;
+    uint32_t replacing;
+    uint64_t nowal_seq;       /* under wmu: appends that no log knows */
+    atomic_ullong nowal_done; /* of these, synced */
+    uint64_t nowal_captured;  /* the checkpoint's */
+    int64_t told_sidecars;    /* the checkpoint's: the end that want_sidecars named last */
+};
+
+/* An append (or another record) that waits for its group; or a caller who waits for a number. */
+struct st_wait {
+    uint64_t number;
+    chronik_store_part *part; /* NULL: only done */
+    int64_t end;
+    uint32_t gen;
+    uint32_t reserved;
+    struct chronik_done done; /* fn may be NULL */
+};
+
+struct st_dir {
+    chronik_store *s;
+    uint32_t no;
+    uint32_t offline;
+    const char *path; /* for messages */
+    struct chronik_file *lock;
+    struct reclog *wal;
+    uint64_t wal_from; /* of the manifest: the first record a replay needs */
+    atomic_uint next_pn;
+    uint64_t generation; /* of the manifest */
+    struct chronik_uuid id;
+    uint32_t was_clean, same_boot, os_mode;
+    atomic_uint data_new; /* data/ has entries that were not synced */
+    struct replay *replay;
+    atomic_ullong wal_bytes;   /* appended since start */
+    atomic_ullong wal_checked; /* of these, covered by the last checkpoint */
+    pthread_mutex_t qmu;
+    struct st_wait *queue; /* ring, in the order of numbers */
+    uint32_t q_head, q_n, q_cap, q_reserved;
+    uint64_t last_number, done_number; /* under qmu: last record appended; announced below this */
+    struct st_wait *batch;             /* the commit executor's */
+    struct chronik_durable *announce;  /* the commit executor's */
+    uint32_t announce_cap;
+    uint64_t announce_mark;
+    pthread_mutex_t dmu;
+    struct st_seg *dirty; /* under dmu */
+    atomic_uint n_dirty;
+    uint32_t parts; /* under store->mu */
+    atomic_uint changed, interval_due;
+};
+
+struct st_settings {
+    uint64_t segment_max, wal_max, wal_checkpoint, wal_file, wal_first;
+    uint32_t max_open, checkpoint_ms, interval_ms, scrub_mb_s;
+};
+
+struct chronik_store {
+    struct chronik_host host;
+    const struct chronik_host *h;
+    struct chronik_store_config cfg;
+    struct chronik_store_events ev;
+    struct st_settings set;
+    struct st_dir dirs[ST_MAX_DIRS];
+    uint32_t n_dirs;
+    uint32_t started;
+    atomic_uint closing;
+    struct chronik_uuid boot;
+    struct chronik_exec *exec; /* checkpoints */
+    struct chronik_exec *low;  /* deletion, scrub */
+
+    pthread_mutex_t mu;
+    chronik_store_part *table[ST_HASH];
+    uint32_t n_parts;
+    struct st_seg *doomed_new; /* out of every partition, still in a manifest */
+    struct st_seg *doomed;     /* in no manifest: files may go once nobody pins them */
+    struct st_flush *flushes;  /* waiting for the next checkpoint */
+
+    pthread_mutex_t fmu;
+    struct st_seg lru; /* list head: unused open files, most recent first */
+    uint32_t n_open;
+
+    struct chronik_task ckpt_task, timer_task, reap_task, close_task, scrub_task;
+    struct st_ckpt *ckpt; /* the checkpoint that runs; the checkpoint executor's */
+    atomic_uint ckpt_wanted;
+    int64_t last_ckpt_ns;
+    void (*final_then)(void *arg);
+    struct st_seg *reaping; /* the low executor's */
+    struct chronik_done close_done;
+    uint32_t close_at;
+    struct chronik_metric *m_syncs, *m_ckpt, *m_wal, *m_open;
+};
+
+struct st_flush {
+    struct st_flush *next;
+    struct chronik_done done;
+};
+
+/* ---- batch.c: the fixed head of a record batch ---- */
+struct st_batch {
+    int64_t base, last, max_ts;
+    uint64_t bytes; /* whole batch */
+    int32_t epoch;
+    uint32_t crc;
+    uint32_t flags;
+};
+/* 1 when p[ST_BATCH_HEAD] is the head of a v2 batch. */
+int batch_parse(const uint8_t *p, struct st_batch *out);
+/* Reads the head at `position`; E_CORRUPT when there is none, E_RANGE at the end of the file, E_AGAIN. */
+int32_t batch_read(chronik_store *s, struct chronik_file *f, uint64_t position, uint32_t flags, struct st_batch *out);
+
+/* ---- segment.c ---- */
+struct st_seg *seg_new(chronik_store_part *p, uint32_t serial, int64_t base);
+void seg_ref(struct st_seg *g);
+void seg_unref(struct st_seg *g);
+void seg_path(const struct st_seg *g, const char *suffix, char out[ST_PATH]);
+/* Opens the file when needed and keeps it open until seg_put. `create` makes it. */
+int32_t seg_get(struct st_seg *g, int create, struct chronik_file **out);
+void seg_put(struct st_seg *g);
+void seg_close_file(struct st_seg *g);
+void seg_mark_dirty(struct st_seg *g);
+struct st_seg *seg_take_dirty(struct st_dir *d);
+/* Adds batch `b` that was written at g->bytes; under part->mu. */
+void seg_add(struct st_seg *g, const struct chronik_batch_info *b);
+void lru_init(chronik_store *s);
+
+/* ---- index.c ---- */
+void idx_add(struct st_seg *g, const struct chronik_batch_info *b); /* under part->mu, before seg_add's update */
+/* Writes full chunks out; called by the writer without part->mu. */
+void idx_spill(chronik_store_part *p, struct st_seg *g);
+/* The last entry at or before `offset` (or position, or the last whose earlier batches are all older than ts): where to
+ * start walking. */
+enum { IDX_OFFSET, IDX_POSITION, IDX_TIME };
+void idx_find(chronik_store_part *p, struct st_seg *g, int by, int64_t key, uint64_t *position);
+
+/* ---- wal.c ---- */
+enum {
+    WAL_CREATE = 1,
+    WAL_APPEND = 2,
+    WAL_TRUNCATE_SUFFIX = 3,
+    WAL_TRUNCATE_PREFIX = 4,
+    WAL_ROLL = 5,
+    WAL_REPLACE = 6,
+    WAL_DELETE = 7,
+    WAL_SEGMENT_REF = 8,
+};
+int32_t wal_open(struct st_dir *d, int32_t (*replay)(void *arg, const struct reclog_record *r), struct errtext *e);
+/* May a record of so many bytes be appended? */
+int32_t wal_admit(struct st_dir *d, uint64_t bytes, uint32_t flags);
+/* Appends a record for part (may be NULL); when durable, `end` (>= 0) is announced and done is called. */
+int32_t wal_append(struct st_dir *d, uint32_t type, const struct chronik_iov *iov, uint32_t n_iov,
+                   chronik_store_part *p, int64_t end, struct chronik_done done, uint64_t *number);
+/* Calls done once every record so far is durable: DONE when it is, else PENDING. */
+int32_t wal_wait(struct st_dir *d, struct chronik_done done);
+struct wal_append_head { /* as on disk, little endian */
+    uint32_t pn, serial;
+    uint64_t position;
+    uint32_t n_batches, flags;
+    int64_t base, created_ms; /* of the segment */
+};
+struct wal_batch {
+    int64_t base, last, max_ts;
+    int32_t epoch;
+    uint32_t flags;
+    uint64_t bytes;
+};
+struct wal_create {
+    uint32_t pn;
+    int32_t partition;
+    uint8_t topic[16];
+};
+struct wal_suffix {
+    uint32_t pn, serial; /* the segment that is cut, 0 none */
+    int64_t offset;
+    uint64_t bytes; /* what stays of it */
+    uint32_t next_serial, reserved;
+};
+struct wal_prefix {
+    uint32_t pn, reserved;
+    int64_t offset;
+};
+struct wal_roll {
+    uint32_t pn, serial;
+    uint64_t bytes;
+    int64_t end;
+};
+struct wal_replace {
+    uint32_t pn, serial; /* of the new segment */
+    int64_t from, end;
+    uint64_t bytes;
+    int64_t max_ts, max_ts_offset, ts_base, created_ms;
+    int32_t last_epoch;
+    uint32_t reserved;
+};
+
+/* ---- append.c ---- */
+int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32_t stride);
+int32_t part_roll(chronik_store_part *p); /* wmu held */
+/* After a failed write, sync or read of a segment: E_NOSPC stays; else the directory or the process ends. */
+int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const char *what);
+void part_fail(chronik_store_part *p, int32_t code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- read.c ---- */
+int32_t st_read(chronik_store_part *p, struct chronik_read *r);
+void st_release(chronik_store_pin *pin);
+int32_t st_find_time(chronik_store_part *p, int64_t ts, int64_t *offset);
+/* Position of the first batch of g whose last offset is >= offset (g->bytes when none); walks from the index. */
+int32_t seg_locate(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, int64_t offset, uint64_t limit,
+                   uint32_t flags, uint64_t *position, struct st_batch *batch);
+void part_hint(chronik_store_part *p, uint32_t serial, int64_t offset, uint64_t position); /* mu held */
+
+/* ---- part.c ---- */
+chronik_store_part *part_new(chronik_store *s, struct st_dir *d, const struct chronik_uuid *topic, int32_t partition,
+                             uint32_t pn);
+void part_ref(chronik_store_part *p);
+void part_unref(chronik_store_part *p);
+chronik_store_part *part_find(chronik_store *s, const struct chronik_uuid *topic, int32_t partition); /* s->mu held */
+void part_insert(chronik_store *s, chronik_store_part *p);                                            /* s->mu held */
+void part_remove(chronik_store *s, chronik_store_part *p);                                            /* s->mu held */
+int32_t part_add_seg(chronik_store_part *p, struct st_seg *g);                                        /* mu held */
+struct st_seg *part_active(chronik_store_part *p); /* mu held: NULL when the next append begins a segment */
+void part_folder(const struct chronik_uuid *topic, int32_t partition, uint32_t pn, char out[72]);
+/* Takes segments [from, from + n) out of the list and dooms them; mu held. */
+void part_doom(chronik_store_part *p, uint32_t from, uint32_t n);
+void part_doom_folder(chronik_store_part *p); /* mu held: of a deleted partition */
+int32_t st_list(chronik_store *s, void (*each)(void *arg, const struct chronik_part_id *id), void *arg);
+int32_t st_open(chronik_store *s, const struct chronik_part_id *id, uint32_t flags, void *cookie,
+                chronik_store_part **out);
+int32_t st_part_close(chronik_store_part *p, struct chronik_done done);
+int32_t st_part_delete(chronik_store_part *p, struct chronik_done done);
+int32_t st_segments(chronik_store_part *p, void (*each)(void *arg, const struct chronik_segment_info *i), void *arg);
+void st_stat(chronik_store_part *p, struct chronik_part_stat *out);
+
+/* ---- truncate.c ---- */
+int32_t st_truncate_prefix(chronik_store_part *p, int64_t offset, struct chronik_done done);
+int32_t st_truncate_suffix(chronik_store_part *p, int64_t offset, struct chronik_done done);
+int32_t st_roll(chronik_store_part *p);
+/* State changes alone, shared with replay; mu held. */
+void part_cut_prefix(chronik_store_part *p, int64_t offset);
+void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w);
+
+/* ---- checkpoint.c ---- */
+void ckpt_kick(chronik_store *s); /* soon */
+int32_t st_flush(chronik_store *s, struct chronik_done done);
+void ckpt_init(chronik_store *s);
+/* The last one, at close: writes clean marks, then `then` runs on the checkpoint executor. */
+void ckpt_final(chronik_store *s, void (*then)(void *arg));
+
+/* ---- manifest.c ---- */
+struct st_image { /* a manifest in memory */
+    uint8_t *p;
+    uint64_t n, cap;
+    int32_t failed;
+};
+void manifest_begin(struct st_image *m, const struct st_dir *d, uint64_t wal_from);
+void manifest_part(struct st_image *m, const chronik_store_part *p); /* wmu and mu held */
+void manifest_doomed(struct st_image *m, const struct st_seg *g);
+int32_t manifest_write(struct st_dir *d, struct st_image *m);
+int32_t manifest_load(struct st_dir *d, struct errtext *e);
+int32_t clean_write(struct st_dir *d);
+int32_t clean_check(struct st_dir *d); /* sets was_clean, same_boot; removes the mark */
+int32_t meta_check(struct st_dir *d, struct errtext *e);
+
+/* ---- recover.c ---- */
+int32_t st_start(chronik_store *s, char *text, uint64_t n);
+
+/* ---- reap.c ---- */
+void reap_init(chronik_store *s);
+void reap_kick(chronik_store *s);
+
+/* ---- sidecar.c ---- */
+int32_t st_sidecar_write(chronik_store_part *p, uint32_t kind, int64_t offset, const void *data, uint64_t n);
+int32_t st_sidecar_latest(chronik_store_part *p, uint32_t kind, int64_t at_most, int64_t *offset,
+                          struct chronik_buf **out);
+int32_t st_sidecar_drop(chronik_store_part *p, uint32_t kind, int64_t above, int64_t below);
+void sidecar_forget(chronik_store_part *p, int64_t above); /* after a cut: drops those above, all kinds */
+
+/* ---- replace.c ---- */
+int32_t st_replace_begin(chronik_store_part *p, int64_t from, int64_t end, void **rw);
+int32_t st_replace_write(void *rw, const struct chronik_batch_info *b, const struct chronik_iov *iov, uint32_t n_iov);
+int32_t st_replace_end(void *rw, uint32_t commit);
+void part_swap(chronik_store_part *p, uint32_t first, uint32_t n, struct st_seg *with); /* mu held */
+int32_t replace_replay(chronik_store_part *p, const void *data, uint32_t bytes);
+
+/* ---- store.c ---- */
+void path_join(char out[ST_PATH], const char *a, const char *b);
+int32_t st_create(const struct chronik_host *host, const struct chronik_store_config *cfg,
+                  const struct chronik_store_events *ev, chronik_store **out);
+int32_t st_close(chronik_store *s, struct chronik_done done);
+
+#endif
