@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,8 +33,8 @@ struct real_exec {
     /* a loop's own; the thread's alone once it runs */
     struct event_base *evbase;
     struct event *wake, *timer, *signals[4];
-    int wake_fd;
-    int64_t armed; /* what `timer` is set to; INT64_MAX: nothing */
+    int wake_fd, timer_fd;
+    int64_t armed; /* what timer_fd is set to; INT64_MAX: nothing */
     void (*signal_fn)(void *arg, int signo);
     void *signal_arg;
 };
@@ -177,14 +178,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     exec_of(arg)->armed = INT64_MAX;
 }
 
+/* A timer that is armed too early costs one spare wake-up; a late one is never left. libevent's own timers would count
+ * in its coarse clock, up to 4 ms off. */
 static void arm_timer(struct real_exec *e, int64_t when)
 {
-    if (when == e->armed || when == INT64_MAX)
-        return; /* a timer left armed costs one spare wake-up */
-    int64_t wait = max_i64(when - now_ns(), 0);
-    struct timeval tv = {wait / 1000000000, wait % 1000000000 / 1000};
-    if (event_add(e->timer, &tv) == 0)
-        e->armed = when;
+    if (when >= e->armed)
+        return;
+    struct itimerspec at = {.it_value = {when / 1000000000, when % 1000000000}};
+    if (when <= 0)
+        at.it_value.tv_nsec = 1; /* zero would disarm */
+    CHECK(timerfd_settime(e->timer_fd, TFD_TIMER_ABSTIME, &at, NULL) == 0);
+    e->armed = when;
 }
 
 static void *loop_main(void *arg)
@@ -239,12 +243,13 @@ static int32_t loop_open(struct real_exec *e)
     if (!e->evbase)
         return CHRONIK_E_NOMEM;
     e->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (e->wake_fd < 0)
+    e->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (e->wake_fd < 0 || e->timer_fd < 0)
         return real_errno(errno);
     e->armed = INT64_MAX;
     e->wake = event_new(e->evbase, e->wake_fd, EV_READ | EV_PERSIST | EV_ET, on_wake, NULL);
-    e->timer = event_new(e->evbase, -1, 0, on_timer, &e->base);
-    if (!e->wake || !e->timer || event_add(e->wake, NULL) != 0)
+    e->timer = event_new(e->evbase, e->timer_fd, EV_READ | EV_PERSIST | EV_ET, on_timer, &e->base);
+    if (!e->wake || !e->timer || event_add(e->wake, NULL) != 0 || event_add(e->timer, NULL) != 0)
         return CHRONIK_E_NOMEM;
     return CHRONIK_DONE;
 }
@@ -260,6 +265,8 @@ static void loop_close(struct real_exec *e)
         event_free(e->wake);
     if (e->wake_fd >= 0)
         close(e->wake_fd);
+    if (e->timer_fd >= 0)
+        close(e->timer_fd);
     if (e->evbase)
         event_base_free(e->evbase);
 }
@@ -281,7 +288,7 @@ static int32_t real_open(struct os *os, const char *name, unsigned flags, struct
         return CHRONIK_E_NOMEM;
     e->base.os = os;
     e->flags = flags;
-    e->wake_fd = -1;
+    e->wake_fd = e->timer_fd = -1;
     os_mutex_init(&e->lock, LOCK_EXEC);
     pthread_condattr_t attr;
     CHECK(pthread_condattr_init(&attr) == 0);

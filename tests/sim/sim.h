@@ -44,10 +44,9 @@ uint64_t sim_steps(struct sim_world *w);
 uint64_t sim_seed(struct sim_world *w);
 /* Of every step, disk operation, delivery and note so far. */
 uint64_t sim_hash(struct sim_world *w);
-/* A line of the trace; it is part of the hash. CHRONIK_SIM_TRACE=1 in the environment prints the trace. */
+/* A line of the trace; it is part of the hash. CHRONIK_SIM_TRACE=1 in the environment prints the trace. Log lines of
+ * the core (base/log.h) are notes too, in virtual time, of the newest world. */
 void sim_note(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Log lines of the core (base/log.h) become notes in virtual time. One world at a time. */
-void sim_capture_log(struct sim_world *w);
 /* A number below n by the test's own stream of the seed: using it does not disturb the world's choices. */
 uint64_t sim_rand(struct sim_world *w, uint64_t n);
 

@@ -272,6 +272,13 @@ static void size_set(struct sim_inode *i, uint64_t size, uint64_t seq)
     inode_dirty(i);
 }
 
+/* Zeros over a hole change nothing: files that are written full of them in advance stay cheap. */
+static bool fills_hole(struct sim_inode *i, struct sim_page *p, const uint8_t *b, uint64_t n)
+{
+    bool paid = p->index < i->reserved || i->disk->budget == UINT64_MAX;
+    return !p->vol && !p->split && paid && b[0] == 0 && memcmp(b, b + 1, n - 1) == 0;
+}
+
 int32_t inode_write(struct sim_inode *i, uint64_t off, const void *from, uint64_t n)
 {
     const uint8_t *b = from;
@@ -279,13 +286,15 @@ int32_t inode_write(struct sim_inode *i, uint64_t off, const void *from, uint64_
     while (n > 0) {
         uint64_t in = end % PAGE, step = n < PAGE - in ? n : PAGE - in;
         struct sim_page *p = inode_page(i, end / PAGE, true);
-        page_split(i, p);
-        if (!page_fill(i, p))
-            break;
-        memcpy(p->vol + in, b, step);
+        if (!fills_hole(i, p, b, step)) {
+            page_split(i, p);
+            if (!page_fill(i, p))
+                break;
+            memcpy(p->vol + in, b, step);
+            unsigned first = (unsigned)(in / SECTOR), last = (unsigned)((in + step - 1) / SECTOR);
+            page_version(i, p, first, last - first + 1, seq);
+        }
         p->warm = true;
-        unsigned first = (unsigned)(in / SECTOR), last = (unsigned)((in + step - 1) / SECTOR);
-        page_version(i, p, first, last - first + 1, seq);
         b += step;
         end += step;
         n -= step;
