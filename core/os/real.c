@@ -219,10 +219,9 @@ void real_worker_post(struct os *os, struct chronik_task *t)
 {
     struct real_workers *w = ((struct real_os *)os)->workers;
     os_mutex_lock(&w->lock);
-    bool posted = tq_post(&w->queue, t);
+    if (tq_post(&w->queue, t))
+        pthread_cond_signal(&w->cond); /* under the lock: this may be the last task before the pool is freed */
     os_mutex_unlock(&w->lock);
-    if (posted)
-        pthread_cond_signal(&w->cond);
 }
 
 /* ---- the world ---- */

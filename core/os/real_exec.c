@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { LOOP_EXTRA = 32 };
+
 struct real_exec {
     struct os_exec base;
     struct os_mutex lock;
@@ -199,7 +201,8 @@ static void *loop_main(void *arg)
     for (;;) {
         expire(e);
         struct chronik_task *t;
-        for (uint64_t n = e->queue.n; n > 0 && (t = tq_pop(&e->queue)); n--)
+        /* What was queued, and a few of the tasks that these post, before sockets get their turn again. */
+        for (uint64_t n = e->queue.n + LOOP_EXTRA; n > 0 && (t = tq_pop(&e->queue)); n--)
             run_one(e, t);
         bool idle = !e->queue.first;
         if (idle && e->closing)

@@ -16,10 +16,11 @@ the last version of the enclosing struct; without VERSIONS a field has those of 
 DEFAULT is zero, empty, or a struct of defaults. `ignorable`: a value that a version cannot carry is dropped silently.
 `plain`: not compact even in flexible versions.
 
-  gen.py --header OUT.h | --source OUT.c | --json OUT | --dict OUT | --doc OUT   FILE.msg...
+  gen.py --header OUT.h | --source OUT.c | --json OUT | --dict OUT | --doc OUT [--handlers core/api]   FILE.msg...
 """
 import argparse
 import json
+import os
 import re
 import sys
 
@@ -377,28 +378,48 @@ def write_dict(out, apis):
         entry("varint_" + name, data)
 
 
-def write_doc(out, apis):
-    out.write("| Key | API | versions | flexible from | request fields | response fields |\n|-|-|-|-|-|-|\n")
+def handlers(folder):
+    """The APIs that the broker registers, and versions that a row narrows: {api in snake case: (min, max) or None}. Read
+    from the rows of core/api, so that the page cannot promise more."""
+    rows = os.path.join(folder, "rows.c")
+    if not os.path.exists(rows):
+        return {}
+    with open(rows, encoding="utf-8") as f:
+        served = dict.fromkeys(re.findall(r"&api_(\w+),", f.read()))
+    for name in os.listdir(folder):
+        if not name.endswith(".c"):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as f:
+            for row, body in re.findall(r"struct api_row api_(\w+) = \{(.*?)\};", f.read(), re.S):
+                limits = [re.search(r"\." + k + r" = (\d+)", body) for k in ("min", "max")]
+                if row in served and any(limits):
+                    served[row] = tuple(int(m[1]) if m else 0 for m in limits)
+    return served
+
+
+def write_doc(out, apis, folder):
+    served = handlers(folder)
+    out.write("| Key | API | Versions | Flexible from | Served |\n|-|-|-|-|-|\n")
     for a in apis:
-        shown = f"{a.versions[0]}-{a.versions[1]}"
-        if a.advertised != a.versions[0]:
-            shown += f" (advertised from {a.advertised})"
         flexible = "-" if a.flexible == NEVER else str(a.flexible)
-        lists = [", ".join(f.name + (f" ({show_versions(f.versions, m.versions)})" if f.versions != m.versions else "")
-                           for f in m.root.fields) or "-" for m in (a.request, a.response)]
-        out.write(f"| {a.key} | {a.name} | {shown} | {flexible} | {lists[0]} | {lists[1]} |\n")
+        shown = "no"
+        if snake(a.name) in served:
+            first, last = served[snake(a.name)] or a.versions
+            shown = f"{first}-{last}" + (f", advertised from {a.advertised}" if a.advertised < first else "")
+        out.write(f"| {a.key} | {a.name} | {a.versions[0]}-{a.versions[1]} | {flexible} | {shown} |\n")
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for what in ("header", "source", "json", "dict", "doc"):
         p.add_argument("--" + what, metavar="OUT")
+    p.add_argument("--handlers", metavar="DIR", default="", help="for --doc: the folder of the handlers, core/api")
     p.add_argument("files", nargs="+", metavar="FILE.msg")
     o = p.parse_args()
     apis, _, messages = parse(sorted(o.files))
     writers = {"header": lambda f: write_header(f, apis, messages), "source": lambda f: write_source(f, apis, messages),
                "json": lambda f: json.dump(as_json(messages), f, indent=1), "dict": lambda f: write_dict(f, apis),
-               "doc": lambda f: write_doc(f, apis)}
+               "doc": lambda f: write_doc(f, apis, o.handlers)}
     for what, write in writers.items():
         if getattr(o, what):
             with open(getattr(o, what), "w", encoding="ascii") as f:

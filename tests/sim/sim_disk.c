@@ -393,8 +393,10 @@ void inode_sync(struct sim_inode *i, uint64_t started)
     size_t done = 0;
     for (; done < i->n_sizes && i->sizes[done].seq <= started; done++)
         i->durable_size = i->sizes[done].size;
-    memmove(i->sizes, i->sizes + done, (i->n_sizes - done) * sizeof *i->sizes);
-    i->n_sizes -= done;
+    if (done > 0) {
+        memmove(i->sizes, i->sizes + done, (i->n_sizes - done) * sizeof *i->sizes);
+        i->n_sizes -= done;
+    }
     inode_maybe_clean(i);
 }
 
@@ -515,8 +517,10 @@ void dir_sync(struct sim_inode *dir, uint64_t started)
         dirop_apply(&dir->dur, &dir->ops[done]);
         dirop_free(&dir->ops[done]);
     }
-    memmove(dir->ops, dir->ops + done, (dir->n_ops - done) * sizeof *dir->ops);
-    dir->n_ops -= done;
+    if (done > 0) {
+        memmove(dir->ops, dir->ops + done, (dir->n_ops - done) * sizeof *dir->ops);
+        dir->n_ops -= done;
+    }
     inode_maybe_clean(dir);
 }
 

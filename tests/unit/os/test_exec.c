@@ -193,7 +193,7 @@ START_TEST(a_task_may_post_itself_to_and_fro)
 }
 END_TEST
 
-static _Atomic int worked;
+static int worked; /* atomically */
 
 static void work(void *arg)
 {
