@@ -3,17 +3,17 @@
 #include "config/config.h"
 #include "partition/part.h"
 #include "plugin/host.h"
-#include "plugin/loader.h"
 #include "tests/sim/sim.h"
 #include "wire/codes.h"
 
 #include <check.h>
 #include <stdlib.h>
 
+const struct chronik_plugin *store_mem_plugin(void); /* sdk/store-mem, linked in */
+
 static struct sim_world *w;
 static struct os *os;
 static struct plugin_host *host;
-static struct plugin_module *module;
 static const struct chronik_store_ops *ops;
 static struct part_set *set;
 static struct os_exec *low;
@@ -52,9 +52,7 @@ static void spec_open(int32_t epoch)
 static void setup(void)
 {
     struct err e = {0};
-    /* The tests run in the build directory. */
-    ck_assert_msg(plugin_load(".", CHRONIK_KIND_STORE, ".libs/store-mem.so", &module, &e) > 0, "%s", e.text);
-    const struct chronik_plugin *p = &module->desc;
+    const struct chronik_plugin *p = store_mem_plugin();
     w = sim_world_new(3);
     sim_stalls(w, 0, 0);
     os = sim_node(w, "n1");
@@ -75,7 +73,7 @@ static void setup(void)
     ck_assert_int_gt(os_mkdir(os, "/data"), 0);
     ck_assert_int_gt(plugin_host_new(&hc, &host), 0);
     ck_assert_int_gt(os_exec_open(os, "low", 0, &low), 0);
-    ops = &module->store;
+    ops = p->ops;
     struct part_set_config pc = {.os = os,
                                  .ops = ops,
                                  .flush = CHRONIK_FLUSH_GROUP,
