@@ -101,8 +101,8 @@ static const char *check_leader(const struct rc *r)
     if (r->lead != r->cfg.id || r->vote != r->cfg.id) {
         return "a leader follows itself and has its own vote";
     }
-    if (self != NULL && self->match > r->log.stable && self->match > rc_log_last(&r->log)) {
-        return "a leader counts what it has";
+    if (self != NULL && self->match > r->log.handed) {
+        return "a leader counts no entry of its own that was not even handed to the disk";
     }
     for (uint32_t i = 0; i < r->trk.n; i++) {
         const struct rc_progress *p = &r->trk.members[i];
@@ -110,7 +110,7 @@ static const char *check_leader(const struct rc *r)
         if (p->match >= p->next || p->match > rc_log_last(&r->log)) {
             return "match < next, match <= last";
         }
-        if (p->flow == RC_SNAPSHOT && p->next != p->pending_snapshot + 1) {
+        if (p->flow == RC_SNAPSHOT && p->next <= p->pending_snapshot) {
             return "a member that gets a snapshot continues after it";
         }
     }
@@ -149,6 +149,9 @@ bool rc_check(const struct rc *r, char *why, size_t why_size)
     }
     if (broken == NULL && r->role == RC_LEADER) {
         broken = check_leader(r);
+    }
+    if (broken == NULL && r->role != RC_FOLLOWER && r->log.pending != NULL) {
+        broken = "nobody campaigns while a snapshot is being installed";
     }
     if (broken == NULL && r->role != RC_LEADER && r->lead == r->cfg.id) {
         broken = "only a leader follows itself";

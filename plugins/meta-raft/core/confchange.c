@@ -2,6 +2,7 @@
  * through a joint configuration in which both the old and the new majority must agree. Every operation works on a copy
  * and must never touch the original before the result has passed the checks. Lives on the instance's thread. */
 #include "tracker.h"
+#include "mutants.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -326,6 +327,19 @@ static uint64_t acked_match(const void *ctx, uint64_t id)
 
 uint64_t rc_tracker_committed(const struct rc_tracker *t)
 {
+    static const struct rc_ids none = {0};
+
+    if (RC_MUTANT(JOINT_COMMIT_ONE_HALF)) {
+        return rc_joint_index(&t->conf.voters, &none, acked_match, t);
+    }
+    if (RC_MUTANT(LEARNER_COUNTED)) {
+        struct rc_ids all = t->conf.voters;
+
+        for (uint32_t i = 0; i < t->conf.learners.n; i++) {
+            rc_ids_add(&all, t->conf.learners.v[i]);
+        }
+        return rc_joint_index(&all, &t->conf.outgoing, acked_match, t);
+    }
     return rc_joint_index(&t->conf.voters, &t->conf.outgoing, acked_match, t);
 }
 
@@ -357,6 +371,9 @@ enum rc_verdict rc_tracker_votes(const struct rc_tracker *t, uint32_t *granted, 
 
         *granted += !p->learner && p->ballot == RC_BALLOT_YES;
         *rejected += !p->learner && p->ballot == RC_BALLOT_NO;
+    }
+    if (RC_MUTANT(JOINT_VOTE_ONE_HALF)) {
+        return rc_majority_vote(&t->conf.voters, ballot_cast, t);
     }
     return rc_joint_vote(&t->conf.voters, &t->conf.outgoing, ballot_cast, t);
 }

@@ -39,6 +39,11 @@ void rc_send(struct rc *r, struct rc_msg *msg)
                msg->type != RC_MSG_READ) { /* those are of no term: any leader may take them */
         msg->term = r->term;
     }
+    if ((RC_MUTANT(VOTE_BEFORE_SYNC) && msg->type == RC_MSG_VOTE_REPLY && msg->to != r->cfg.id) ||
+        (RC_MUTANT(APPEND_REPLY_BEFORE_SYNC) && msg->type == RC_MSG_APPEND_REPLY && msg->to != r->cfg.id)) {
+        rc_msgs_push(r, &r->now, msg);
+        return;
+    }
     if (msg->type == RC_MSG_APPEND_REPLY || msg->type == RC_MSG_VOTE_REPLY || msg->type == RC_MSG_PRE_VOTE_REPLY) {
         rc_msgs_push(r, &r->after, msg); /* promises about durable state, refusals too */
         return;
@@ -84,15 +89,14 @@ static const char *check_boot(const struct rc_boot *b)
             return "the entries' terms go back: the log is damaged, start this replica anew under another id";
         }
     }
-    if (b->hard.commit > last || (b->hard.commit != 0 && b->hard.commit < b->base_index)) {
-        return "the commit index is outside the log: entries were lost, start this replica anew under another id";
+    if (b->hard.commit > last) {
+        return "the commit index is beyond the log: entries were lost, start this replica anew under another id";
     }
     if (b->n_entries > 0 && b->hard.term < b->entries[b->n_entries - 1].term) {
         return "the term is below the last entry's: the hard state was lost, start this replica anew under another id";
     }
-    if (b->applied != 0 && (b->applied < b->base_index ||
-                            b->applied > (b->hard.commit > b->base_index ? b->hard.commit : b->base_index))) {
-        return "the applied index is not within the committed log: the state is of another log";
+    if (b->applied != 0 && (b->applied < b->base_index || b->applied > last)) {
+        return "the applied index is outside the log: the state is of another log";
     }
     return NULL;
 }
@@ -107,8 +111,8 @@ static const char *load(struct rc *r, const struct rc_boot *boot)
     l->commit = l->applying = l->applied = l->base;
     rc_log_append(r, boot->entries, boot->n_entries);
     l->stable = l->handed = rc_log_last(l);
-    l->commit = boot->hard.commit > l->base ? boot->hard.commit : l->base;
     l->applied = l->applying = boot->applied > l->base ? boot->applied : l->base;
+    l->commit = boot->hard.commit > l->applied ? boot->hard.commit : l->applied; /* what is applied was committed */
     l->max_applying = r->cfg.max_committed_size;
     r->conf_index = l->applied;
     r->term = boot->hard.term;
@@ -177,7 +181,7 @@ bool rc_promotable(const struct rc *r)
 {
     const struct rc_progress *self = rc_tracker_peek(&r->trk, r->cfg.id);
 
-    return self != NULL && !self->learner && r->log.pending == NULL;
+    return self != NULL && !self->learner && (r->log.pending == NULL || RC_MUTANT(CAMPAIGN_WHILE_INSTALLING));
 }
 
 static void tick_leader(struct rc *r)
@@ -189,11 +193,17 @@ static void tick_leader(struct rc *r)
         if (r->cfg.check_quorum) {
             rc_check_quorum(r);
         }
+        if (r->role == RC_LEADER) {
+            rc_hand_over(r);
+        }
+    }
+    if (r->role == RC_LEADER && r->transferee != 0 && ++r->transfer_elapsed >= r->cfg.election_ticks) {
         r->transferee = 0; /* it had its time; we go on */
     }
     if (r->role == RC_LEADER && r->heartbeat_elapsed >= r->cfg.heartbeat_ticks) {
         r->heartbeat_elapsed = 0;
         rc_bcast_heartbeat(r);
+        rc_auto_leave(r);
     }
 }
 
@@ -204,9 +214,15 @@ void rc_tick(struct rc *r)
         return;
     }
     r->election_elapsed++;
-    if (r->election_elapsed >= r->election_timeout && rc_promotable(r)) {
+    if (r->election_elapsed < r->election_timeout) {
+        return;
+    }
+    if (rc_promotable(r)) {
         r->election_elapsed = 0;
         rc_hup(r, false);
+    } else if (r->role != RC_FOLLOWER &&
+               r->cfg.lead_to_rescue) { /* the rescue failed; the next request may start another */
+        rc_become_follower(r, r->term, 0);
     }
 }
 
@@ -367,13 +383,16 @@ int rc_step(struct rc *r, const struct rc_msg *m)
     if (!well_formed(m)) {
         return RC_INVALID;
     }
-    if (is_reply(m->type) && rc_tracker_peek(&r->trk, m->from) == NULL) {
+    if (is_reply(m->type) && rc_tracker_peek(&r->trk, m->from) == NULL &&
+        !(m->type == RC_MSG_VOTE_REPLY && m->from == r->cfg.id)) {
         return RC_UNKNOWN_PEER;
     }
     if (m->term == 0) {
         return step_termless(r, m);
     }
-    if (m->term < r->term) {
+    if (m->term < r->term &&
+        !(RC_MUTANT(STALE_REPLY_COUNTED) && m->type == RC_MSG_APPEND_REPLY && r->role == RC_LEADER) &&
+        !(RC_MUTANT(OLD_LEADER_OBEYED) && m->type == RC_MSG_APPEND && r->role == RC_FOLLOWER)) {
         answer_earlier_term(r, m);
         return RC_OK;
     }
@@ -438,7 +457,7 @@ void rc_report_snapshot(struct rc *r, uint64_t id, bool ok)
 {
     struct rc_progress *p = rc_tracker_find(&r->trk, id);
 
-    if (r->role != RC_LEADER || p == NULL || p->flow != RC_SNAPSHOT) {
+    if (r->role != RC_LEADER || p == NULL || p->flow != RC_SNAPSHOT || RC_MUTANT(SNAPSHOT_NEVER_REPORTED)) {
         return;
     }
     if (!ok) {
@@ -466,8 +485,11 @@ void rc_switch_conf(struct rc *r)
     if (self == NULL || r->learner) {
         if (r->cfg.step_down_on_removal) {
             rc_become_follower(r, r->term, 0);
+            return;
         }
-        return;
+        if (!r->cfg.lead_to_rescue) { /* it leads on as it is, until somebody campaigns */
+            return;
+        }
     }
     if (rc_maybe_commit(r)) { /* a smaller quorum may already hold more */
         rc_reads_first_commit(r);
@@ -483,6 +505,7 @@ void rc_switch_conf(struct rc *r)
     if (r->transferee != 0 && !rc_conf_voter(&r->trk.conf, r->transferee)) {
         r->transferee = 0;
     }
+    rc_hand_over(r);
 }
 
 int rc_apply_conf(struct rc *r, const struct rc_entry *entry, struct rc_conf *conf)
@@ -490,7 +513,8 @@ int rc_apply_conf(struct rc *r, const struct rc_entry *entry, struct rc_conf *co
     struct rc_conf_change change;
     const char *why;
 
-    if (entry->type == RC_ENTRY_NORMAL || entry->index <= r->conf_index || entry->index > r->log.commit) {
+    if (entry->type == RC_ENTRY_NORMAL || (entry->index <= r->conf_index && !RC_MUTANT(CONF_APPLIED_TWICE)) ||
+        entry->index > r->log.commit) {
         return RC_INVALID; /* no change, or one that a snapshot has already brought */
     }
     r->conf_index = entry->index;

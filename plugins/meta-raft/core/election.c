@@ -70,6 +70,7 @@ static void become_candidate(struct rc *r)
     RC_CHECK(r, r->role != RC_LEADER, "replica %llx: a leader cannot become a candidate", U(r->cfg.id));
     reset(r, r->term + 1);
     r->vote = r->cfg.id;
+    r->own_vote = false;
     r->role = RC_CANDIDATE;
     rc_log_line(r, RC_INFO, "%llx became candidate at term %llu", U(r->cfg.id), U(r->term));
 }
@@ -80,47 +81,47 @@ static void become_leader(struct rc *r)
     struct rc_entry first = {.type = RC_ENTRY_NORMAL};
 
     RC_CHECK(r, r->role == RC_CANDIDATE, "replica %llx: only a candidate can become leader", U(r->cfg.id));
-    RC_CHECK(r, self != NULL, "replica %llx: a leader must be a member", U(r->cfg.id));
     reset(r, r->term);
     r->lead = r->cfg.id;
     r->role = RC_LEADER;
-    rc_progress_replicate(self);
-    self->next = rc_log_last(&r->log) + 1;
-    self->active = true;
+    if (self != NULL) {
+        rc_progress_replicate(self);
+        self->next = rc_log_last(&r->log) + 1;
+        self->active = true;
+    }
     r->pending_conf = rc_log_last(&r->log); /* there may be a change among the entries that we inherit */
-    RC_CHECK(r, rc_append_own(r, &first, 1), "replica %llx: the first entry of term %llu was refused", U(r->cfg.id),
-             U(r->term));
+    RC_CHECK(r, RC_MUTANT(NO_FIRST_ENTRY) || rc_append_own(r, &first, 1),
+             "replica %llx: the first entry of term %llu was refused", U(r->cfg.id), U(r->term));
     rc_log_line(r, RC_INFO, "%llx became leader at term %llu", U(r->cfg.id), U(r->term));
 }
 
-/* Send a request to every voter; the own vote goes the same way, as a message to ourselves after the sync. */
+/* Send a request to every voter. Our own vote goes the same way, as a message to ourselves after the sync; a candidate
+ * that is no voter (see rescue) sends it too, as proof that its term is on disk. */
 static void campaign(struct rc *r, bool pre, bool transfer)
 {
-    uint64_t term;
+    struct rc_msg own = {.to = r->cfg.id, .type = pre ? RC_MSG_PRE_VOTE_REPLY : RC_MSG_VOTE_REPLY};
 
     if (pre) {
         become_pre_candidate(r);
-        term = r->term + 1;
+        own.term = r->term + 1;
     } else {
         become_candidate(r);
-        term = r->term;
+        own.term = r->term;
     }
+    rc_send(r, &own);
     for (uint32_t i = 0; i < r->trk.n; i++) {
-        uint64_t to = r->trk.members[i].id;
-        struct rc_msg msg = {.to = to, .term = term};
+        struct rc_msg msg = {
+            .type = pre ? RC_MSG_PRE_VOTE : RC_MSG_VOTE,
+            .to = r->trk.members[i].id,
+            .term = own.term,
+            .index = rc_log_last(&r->log),
+            .log_term = rc_log_last_term(&r->log),
+            .transfer = transfer,
+        };
 
-        if (!rc_conf_voter(&r->trk.conf, to)) {
-            continue;
+        if (msg.to != r->cfg.id && rc_conf_voter(&r->trk.conf, msg.to)) {
+            rc_send(r, &msg);
         }
-        if (to == r->cfg.id) {
-            msg.type = pre ? RC_MSG_PRE_VOTE_REPLY : RC_MSG_VOTE_REPLY;
-        } else {
-            msg.type = pre ? RC_MSG_PRE_VOTE : RC_MSG_VOTE;
-            msg.index = rc_log_last(&r->log);
-            msg.log_term = rc_log_last_term(&r->log);
-            msg.transfer = transfer;
-        }
-        rc_send(r, &msg);
     }
 }
 
@@ -147,7 +148,7 @@ void rc_hup(struct rc *r, bool transfer)
                     U(r->cfg.id));
         return;
     }
-    if (unapplied_change(r)) {
+    if (unapplied_change(r) && !RC_MUTANT(CAMPAIGN_BEFORE_APPLY)) {
         rc_log_line(r, RC_WARN,
                     "%llx waits with its election at term %llu: a committed configuration change is not applied",
                     U(r->cfg.id), U(r->term));
@@ -155,6 +156,22 @@ void rc_hup(struct rc *r, bool transfer)
     }
     rc_log_line(r, RC_INFO, "%llx starts an election at term %llu", U(r->cfg.id), U(r->term));
     campaign(r, r->cfg.pre_vote && !transfer, transfer);
+}
+
+/* A configuration without us took effect here, and whoever asks does not know it yet: it needs our vote, and cannot
+ * have it because our log is further. Nobody else may ever get it out of there, so lead once more; rc_hand_over ends
+ * it. */
+static void rescue(struct rc *r, const struct rc_msg *msg)
+{
+    bool led = r->lead != 0 && r->election_elapsed < r->cfg.election_ticks;
+
+    if (!r->cfg.lead_to_rescue || r->role != RC_FOLLOWER || led || r->log.pending != NULL ||
+        !rc_conf_voter(&r->trk.conf, msg->from) || rc_conf_voter(&r->trk.conf, r->cfg.id) || unapplied_change(r)) {
+        return;
+    }
+    rc_log_line(r, RC_INFO, "%llx is no voter, but %llx lacks what only it may have: it campaigns", U(r->cfg.id),
+                U(msg->from));
+    campaign(r, r->cfg.pre_vote, false);
 }
 
 bool rc_in_lease(const struct rc *r)
@@ -167,8 +184,10 @@ bool rc_in_lease(const struct rc *r)
 void rc_handle_vote(struct rc *r, const struct rc_msg *msg)
 {
     bool pre = msg->type == RC_MSG_PRE_VOTE;
-    bool may = r->vote == msg->from || (r->vote == 0 && r->lead == 0) || (pre && msg->term > r->term);
-    bool grant = may && rc_log_up_to_date(&r->log, msg->index, msg->log_term);
+    bool may = r->vote == msg->from || ((r->vote == 0 || RC_MUTANT(SECOND_VOTE)) && r->lead == 0) ||
+               (pre && msg->term > r->term);
+    bool further = rc_log_up_to_date(&r->log, msg->index, msg->log_term) || RC_MUTANT(VOTE_FOR_SHORTER_LOG);
+    bool grant = may && further;
     struct rc_msg reply = {
         .type = pre ? RC_MSG_PRE_VOTE_REPLY : RC_MSG_VOTE_REPLY,
         .to = msg->from,
@@ -182,10 +201,13 @@ void rc_handle_vote(struct rc *r, const struct rc_msg *msg)
                 U(r->term));
     rc_send(r, &reply);
     if (grant && !pre) {
-        RC_CHECK(r, r->vote == 0 || r->vote == msg->from, "replica %llx: second vote in term %llu", U(r->cfg.id),
-                 U(r->term));
+        RC_CHECK(r, r->vote == 0 || r->vote == msg->from || RC_MUTANT(SECOND_VOTE),
+                 "replica %llx: second vote in term %llu", U(r->cfg.id), U(r->term));
         r->election_elapsed = 0;
-        r->vote = msg->from;
+        r->vote = RC_MUTANT(VOTE_FORGOTTEN) ? r->vote : msg->from;
+    }
+    if (!further) {
+        rescue(r, msg);
     }
 }
 
@@ -202,12 +224,15 @@ void rc_handle_vote_reply(struct rc *r, const struct rc_msg *msg)
     if (from != NULL && from->ballot == RC_BALLOT_NONE) {
         from->ballot = msg->reject ? RC_BALLOT_NO : RC_BALLOT_YES;
     }
+    r->own_vote = r->own_vote || (!pre && msg->from == r->cfg.id);
     verdict = rc_tracker_votes(&r->trk, &granted, &rejected);
     rc_log_line(r, RC_INFO, "%llx has %u grants and %u refusals for %s at term %llu", U(r->cfg.id), granted, rejected,
                 rc_msg_name(msg->type), U(r->term));
     if (verdict == RC_VOTE_WON && pre) {
         campaign(r, false, false);
-    } else if (verdict == RC_VOTE_WON) {
+    } else if (verdict == RC_VOTE_WON && (r->own_vote || RC_MUTANT(LEADS_WITHOUT_OWN_VOTE))) {
+        /* Not before: a leader that forgot its term in a crash could win the same term again and fill it with other
+         * entries. */
         become_leader(r);
         rc_bcast_append(r);
     } else if (verdict == RC_VOTE_LOST) {
@@ -217,7 +242,7 @@ void rc_handle_vote_reply(struct rc *r, const struct rc_msg *msg)
 
 void rc_check_quorum(struct rc *r)
 {
-    if (!rc_tracker_quorum_active(&r->trk)) {
+    if (!rc_tracker_quorum_active(&r->trk) && !RC_MUTANT(LEADER_LINGERS)) {
         rc_log_line(r, RC_WARN, "%llx steps down: no quorum was heard for %u ticks", U(r->cfg.id),
                     r->cfg.election_ticks);
         rc_become_follower(r, r->term, 0);
@@ -242,12 +267,33 @@ void rc_handle_transfer(struct rc *r, struct rc_progress *to)
         }
         return;
     }
-    r->election_elapsed = 0; /* it has one election timeout */
+    r->transfer_elapsed = 0; /* it has one election timeout */
     r->transferee = to->id;
     rc_log_line(r, RC_INFO, "%llx transfers leadership of term %llu to %llx", U(r->cfg.id), U(r->term), U(to->id));
     if (to->match == rc_log_last(&r->log)) {
         rc_send(r, &msg);
     } else {
         rc_send_append(r, to, true);
+    }
+}
+
+/* A leader that is no voter (it was removed, or came to the rescue) gives the lead to the voter that has most. */
+void rc_hand_over(struct rc *r)
+{
+    struct rc_progress *best = NULL;
+
+    if (!r->cfg.lead_to_rescue || rc_conf_voter(&r->trk.conf, r->cfg.id) || r->transferee != 0 ||
+        !rc_committed_in_term(r)) {
+        return;
+    }
+    for (uint32_t i = 0; i < r->trk.n; i++) {
+        struct rc_progress *p = &r->trk.members[i];
+
+        if (rc_ids_has(&r->trk.conf.voters, p->id) && (best == NULL || p->match > best->match)) {
+            best = p;
+        }
+    }
+    if (best != NULL) {
+        rc_handle_transfer(r, best);
     }
 }

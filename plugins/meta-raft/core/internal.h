@@ -5,6 +5,7 @@
 
 #include "raftcore.h"
 #include "log.h"
+#include "mutants.h"
 #include "tracker.h"
 
 #include <stdarg.h>
@@ -34,6 +35,7 @@ struct rc {
     uint64_t transferee;
     enum rc_role role;
     bool learner;
+    bool own_vote; /* the candidate's own vote, and with it its term, is on disk */
     struct rc_log log;
     struct rc_tracker trk;
     struct rc_snapshot *newest;
@@ -42,6 +44,7 @@ struct rc {
     uint64_t uncommitted;
     uint32_t election_elapsed;
     uint32_t heartbeat_elapsed;
+    uint32_t transfer_elapsed; /* its own count: asking for transfers must not put off the check of the quorum */
     uint32_t election_timeout; /* drawn */
     struct rc_msgs now;
     struct rc_msgs after;
@@ -91,6 +94,7 @@ void rc_applied_to(struct rc *r, uint64_t index);
 
 /* propose.c */
 bool rc_append_own(struct rc *r, struct rc_entry *entries, uint32_t n);
+void rc_auto_leave(struct rc *r);
 int rc_step_propose(struct rc *r, struct rc_entry *entries, uint32_t n, uint64_t *index);
 
 /* election.c */
@@ -100,6 +104,7 @@ void rc_handle_vote(struct rc *r, const struct rc_msg *msg);
 void rc_handle_vote_reply(struct rc *r, const struct rc_msg *msg);
 void rc_handle_transfer(struct rc *r, struct rc_progress *to);
 void rc_check_quorum(struct rc *r);
+void rc_hand_over(struct rc *r);
 /* A vote or pre-vote of another term arrives while a leader is alive. */
 bool rc_in_lease(const struct rc *r);
 void rc_draw_timeout(struct rc *r);

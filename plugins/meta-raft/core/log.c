@@ -75,7 +75,7 @@ uint32_t rc_log_span(const struct rc_log *l, uint64_t index, uint64_t last, uint
 
 uint64_t rc_log_appliable(const struct rc_log *l, bool unpersisted)
 {
-    return unpersisted || l->commit < l->stable ? l->commit : l->stable;
+    return unpersisted || RC_MUTANT(APPLY_UNPERSISTED) || l->commit < l->stable ? l->commit : l->stable;
 }
 
 bool rc_log_has_committed(const struct rc_log *l, bool unpersisted)
@@ -179,6 +179,9 @@ void rc_log_applied(struct rc *r, uint64_t index)
         const struct rc_batch *b = &l->batches[done];
 
         l->applying_size -= b->size;
+        if (RC_MUTANT(UNCOMMITTED_NEVER_REDUCED)) {
+            continue;
+        }
         r->uncommitted -= b->payload < r->uncommitted ? b->payload : r->uncommitted;
     }
     if (done > 0) {

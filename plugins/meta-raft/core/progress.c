@@ -160,6 +160,9 @@ bool rc_progress_update(struct rc_progress *p, uint64_t index)
 
 bool rc_progress_back(struct rc_progress *p, uint64_t rejected, uint64_t hint)
 {
+    if (p->flow == RC_SNAPSHOT) { /* of a probe before it */
+        return false;
+    }
     if (p->flow == RC_REPLICATE) {
         if (rejected <= p->match) {
             return false;

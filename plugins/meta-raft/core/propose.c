@@ -35,6 +35,9 @@ bool rc_append_own(struct rc *r, struct rc_entry *entries, uint32_t n)
     }
     rc_log_append(r, entries, n);
     ack.index = rc_log_last(&r->log);
+    if (RC_MUTANT(OWN_UNSYNCED_COUNTED) && rc_tracker_find(&r->trk, r->cfg.id) != NULL) {
+        rc_progress_update(rc_tracker_find(&r->trk, r->cfg.id), ack.index);
+    }
     rc_send(r, &ack);
     return true;
 }
@@ -42,7 +45,7 @@ bool rc_append_own(struct rc *r, struct rc_entry *entries, uint32_t n)
 /* Why the change in entry may not enter the log now; NULL: it may. */
 static const char *objection(const struct rc *r, const struct rc_conf_change *change)
 {
-    if (r->pending_conf > r->log.applied) {
+    if (r->pending_conf > r->log.applied && !RC_MUTANT(SECOND_CONF_CHANGE)) {
         return "an earlier change may be unapplied";
     }
     if (rc_conf_joint(&r->trk.conf) && !rc_conf_change_leaves(change)) {
@@ -116,6 +119,21 @@ int rc_step_propose(struct rc *r, struct rc_entry *entries, uint32_t n, uint64_t
     }
     rc_bcast_append(r);
     return RC_OK;
+}
+
+/* Ask to leave a joint configuration that wants it, once nothing is pending. Tried after each apply, and again
+ * with the heartbeats: a transfer of leadership may have been in the way. */
+void rc_auto_leave(struct rc *r)
+{
+    struct rc_entry leave = {.type = RC_ENTRY_CONF};
+
+    if (r->role != RC_LEADER || !r->trk.conf.auto_leave || RC_MUTANT(NO_AUTO_LEAVE) ||
+        r->log.applied < r->pending_conf) {
+        return;
+    }
+    if (rc_step_propose(r, &leave, 1, NULL) == RC_OK) {
+        rc_log_line(r, RC_INFO, "%llx proposes to leave the joint configuration", U(r->cfg.id));
+    }
 }
 
 static int propose(struct rc *r, struct rc_entry entry, uint64_t *index, uint64_t *term)

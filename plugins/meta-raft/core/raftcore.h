@@ -222,7 +222,9 @@ struct rc_config {
         check_quorum; /* a leader that hears no quorum for election_ticks steps down; followers protect a live leader */
     bool pre_vote;    /* ask before raising the term */
     bool step_down_on_removal; /* a leader that applied its own removal becomes a follower */
-    bool forward_proposals;    /* followers send proposals on to the leader */
+    bool lead_to_rescue;    /* one that is no voter any more, but is asked for its vote by voters that lack what it has
+                             * (they    do not know the last configuration yet), leads until they do, and hands over */
+    bool forward_proposals; /* followers send proposals on to the leader */
     bool apply_unpersisted; /* hand out committed entries that this disk may not have yet. Only for a caller that writes
                              * the entries of a ready before it applies the committed ones of the same ready */
     bool skip_conf_validation; /* accept any configuration change into the log; what does not fit is refused at apply */
@@ -238,7 +240,7 @@ struct rc_config {
 /* What a replica knows at start. Entries are base_index + 1 .. in order, borrowed for the call (payloads are
  * referenced). */
 struct rc_boot {
-    struct rc_hard hard; /* zeros: never ran */
+    struct rc_hard hard; /* zeros: never ran; commit may lag, it needs no sync of its own */
     struct rc_conf conf; /* as of applied */
     uint64_t base_index; /* the entry before the first that is kept; 0: from the beginning */
     uint64_t base_term;

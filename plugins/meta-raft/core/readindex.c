@@ -10,6 +10,9 @@
 
 void rc_reads_reset(struct rc *r)
 {
+    if (RC_MUTANT(READ_SURVIVES_TERM)) {
+        return;
+    }
     r->early.n = 0;
     r->asked.n = 0;
     r->read_done = 0;
@@ -56,7 +59,7 @@ static void ask(struct rc *r, uint64_t from, uint64_t context)
     struct rc_reading read = {.from = from, .context = context, .index = r->log.commit};
     struct rc_progress *self = rc_tracker_find(&r->trk, r->cfg.id);
 
-    if (r->cfg.reads == RC_READS_LEASE) {
+    if (r->cfg.reads == RC_READS_LEASE || RC_MUTANT(READ_WITHOUT_QUORUM)) {
         answer(r, &read);
         return;
     }
@@ -80,7 +83,7 @@ void rc_handle_read(struct rc *r, uint64_t from, uint64_t context)
             return;
         }
         rc_send(r, &msg);
-    } else if (rc_committed_in_term(r)) {
+    } else if (rc_committed_in_term(r) || RC_MUTANT(READ_BEFORE_FIRST_COMMIT)) {
         ask(r, from, context);
     } else {
         push(r, &r->early, from, context, 0);

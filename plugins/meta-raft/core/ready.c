@@ -19,7 +19,7 @@ bool rc_has_ready(const struct rc *r)
 
     return r->lead != r->last_lead || r->role != r->last_role || hard_changed(r) ||
            (l->pending != NULL && !l->pending_handed) || r->now.n > 0 || r->after.n > 0 || l->handed < rc_log_last(l) ||
-           rc_log_has_committed(l, r->cfg.apply_unpersisted) || r->n_answers > 0;
+           (rc_log_has_committed(l, r->cfg.apply_unpersisted) && !RC_MUTANT(COMMITTED_NO_READY)) || r->n_answers > 0;
 }
 
 static void take_soft(struct rc *r, struct rc_ready *rd)
@@ -32,7 +32,8 @@ static void take_soft(struct rc *r, struct rc_ready *rd)
 static void take_hard(struct rc *r, struct rc_ready *rd)
 {
     rd->has_hard = hard_changed(r);
-    rd->must_sync = rd->n_entries > 0 || r->term != r->last_hard.term || r->vote != r->last_hard.vote;
+    rd->must_sync = rd->n_entries > 0 ||
+                    ((r->term != r->last_hard.term || r->vote != r->last_hard.vote) && !RC_MUTANT(SYNC_NOT_ASKED));
     r->last_hard = (struct rc_hard){.term = r->term, .vote = r->vote, .commit = r->log.commit};
     rd->hard = r->last_hard;
 }
@@ -70,7 +71,7 @@ static void take_committed(struct rc *r, struct rc_ready *rd)
         batch.size += rc_entry_size(&rd->committed[i]);
         batch.payload += rd->committed[i].data == NULL ? 0 : rd->committed[i].data->len;
     }
-    l->applying += rd->n_committed;
+    l->applying += rd->n_committed - (RC_MUTANT(APPLIED_TWICE) && rd->n_committed > 1);
     RC_CHECK(r, l->applying <= l->commit, "replica %llx: entry %llu was handed out, commit is %llu", U(r->cfg.id),
              U(l->applying), U(l->commit));
     l->applying_size += batch.size;
@@ -106,10 +107,11 @@ void rc_persisted(struct rc *r, const struct rc_ack *ack)
 {
     struct rc_log *l = &r->log;
 
-    if (ack->index == 0 || ack->term != r->term || ack->index <= l->stable) {
+    if (ack->index == 0 || (ack->term != r->term && !RC_MUTANT(ACK_WITHOUT_TERM)) || ack->index <= l->stable) {
         return;
     }
-    if (!rc_log_matches(l, ack->index, ack->log_term)) { /* replaced meanwhile; a later ticket covers it */
+    if (!rc_log_matches(l, ack->index, ack->log_term) &&
+        !RC_MUTANT(ACK_WITHOUT_MATCH)) { /* replaced meanwhile; a later ticket covers it */
         return;
     }
     RC_CHECK(r, ack->index <= l->handed, "replica %llx: entry %llu acknowledged, only %llu were handed out",
@@ -117,25 +119,12 @@ void rc_persisted(struct rc *r, const struct rc_ack *ack)
     l->stable = ack->index;
 }
 
-/* Ask to leave a joint configuration that wants it, once it is ours and nothing is pending. */
-static void auto_leave(struct rc *r)
-{
-    struct rc_entry leave = {.type = RC_ENTRY_CONF};
-
-    if (r->role != RC_LEADER || !r->trk.conf.auto_leave || r->log.applied < r->pending_conf) {
-        return;
-    }
-    if (rc_step_propose(r, &leave, 1, NULL) == RC_OK) {
-        rc_log_line(r, RC_INFO, "%llx proposes to leave the joint configuration", U(r->cfg.id));
-    }
-}
-
 void rc_applied(struct rc *r, uint64_t index)
 {
     RC_CHECK(r, index <= r->log.applying, "replica %llx: entry %llu applied, only %llu were handed out", U(r->cfg.id),
              U(index), U(r->log.applying));
     rc_log_applied(r, index > r->log.applied ? index : r->log.applied);
-    auto_leave(r);
+    rc_auto_leave(r);
 }
 
 void rc_snap_done(struct rc *r, uint64_t index)

@@ -86,7 +86,9 @@ void rc_bcast_heartbeat(struct rc *r)
         struct rc_msg msg = {
             .type = RC_MSG_HEARTBEAT,
             .to = to->id,
-            .commit = min_u64(to->match, r->log.commit), /* beyond its match its log may differ from ours */
+            .commit = RC_MUTANT(COMMIT_BEYOND_MATCH)
+                          ? r->log.commit
+                          : min_u64(to->match, r->log.commit), /* beyond its match its log may differ from ours */
             .context = rc_reads_context(r),
         };
 
@@ -102,7 +104,7 @@ bool rc_maybe_commit(struct rc *r)
 {
     uint64_t index = rc_tracker_committed(&r->trk);
 
-    if (index <= r->log.commit || !rc_log_matches(&r->log, index, r->term)) {
+    if (index <= r->log.commit || (!rc_log_matches(&r->log, index, r->term) && !RC_MUTANT(OLD_TERM_COMMIT))) {
         return false;
     }
     rc_log_commit_to(r, index);
@@ -134,7 +136,7 @@ static void advance_flow(struct rc *r, struct rc_progress *from, uint64_t index)
     if (from->flow == RC_PROBE) {
         rc_progress_replicate(from);
     } else if (from->flow == RC_REPLICATE) {
-        rc_window_free_to(&from->window, index);
+        rc_window_free_to(&from->window, RC_MUTANT(WINDOW_NEVER_FREED) ? 0 : index);
     } else if (from->match >= r->log.base) { /* whatever snapshot it installed, our log continues it */
         rc_log_line(r, RC_DEBUG, "%llx: %llx no longer needs a snapshot", U(r->cfg.id), U(from->id));
         rc_progress_probe(from);
@@ -164,6 +166,7 @@ void rc_handle_append_reply(struct rc *r, struct rc_progress *from, const struct
     if (rc_maybe_commit(r)) {
         rc_reads_first_commit(r);
         rc_bcast_append(r);
+        rc_hand_over(r);
     } else if (!self && rc_progress_wants_commit(from, r->log.commit)) {
         rc_send_append(r, from, true);
     }
@@ -179,7 +182,7 @@ void rc_handle_append_reply(struct rc *r, struct rc_progress *from, const struct
 void rc_handle_heartbeat_reply(struct rc *r, struct rc_progress *from, const struct rc_msg *msg)
 {
     from->active = true;
-    from->paused = false;
+    from->paused = from->paused && RC_MUTANT(PAUSED_FOR_EVER);
     if (from->match < rc_log_last(&r->log) || from->flow == RC_PROBE) {
         rc_send_append(r, from, true);
     }
@@ -220,10 +223,15 @@ void rc_handle_append(struct rc *r, const struct rc_msg *msg)
         rc_send(r, &reply);
         return;
     }
-    from = first_difference(r, msg->entries, msg->n_entries);
+    from = RC_MUTANT(ALWAYS_TRUNCATE) && msg->index >= r->log.commit
+               ? 0
+               : first_difference(r, msg->entries, msg->n_entries);
+    while (RC_MUTANT(NO_TRUNCATION) && from < msg->n_entries && msg->entries[from].index <= rc_log_last(&r->log)) {
+        from++;
+    }
     rc_log_append(r, msg->entries + from, msg->n_entries - from);
     reply.index = msg->index + msg->n_entries;
-    rc_log_commit_to(r, min_u64(msg->commit, reply.index));
+    rc_log_commit_to(r, min_u64(msg->commit, RC_MUTANT(COMMIT_BEYOND_SENT) ? rc_log_last(&r->log) : reply.index));
     rc_send(r, &reply);
 }
 
@@ -235,30 +243,26 @@ void rc_handle_heartbeat(struct rc *r, const struct rc_msg *msg)
     rc_send(r, &reply);
 }
 
-static bool conf_names(const struct rc_conf *conf, uint64_t id)
-{
-    return rc_conf_voter(conf, id) || rc_ids_has(&conf->learners, id);
-}
-
-/* True: the snapshot replaces log and configuration. */
+/* True: the snapshot replaces log and configuration. It need not name this replica: the change that adds it may come
+ * after. */
 static bool restore(struct rc *r, struct rc_snapshot *snap)
 {
     const char *why;
 
-    if (snap->index <= r->log.commit) {
+    if (snap->index <= r->log.commit && !(RC_MUTANT(SNAPSHOT_OVER_NEWER) && snap->index > r->log.base)) {
         return false;
     }
-    if (!conf_names(&snap->conf, r->cfg.id)) {
-        rc_log_line(r, RC_WARN, "%llx ignores snapshot %llu: its configuration does not name this replica",
-                    U(r->cfg.id), U(snap->index));
+    if (snap->conf.voters.n == 0) {
+        rc_log_line(r, RC_WARN, "%llx ignores snapshot %llu: its configuration is empty", U(r->cfg.id), U(snap->index));
         return false;
     }
-    if (rc_log_matches(&r->log, snap->index, snap->term)) { /* we have the entries: only commit is news */
+    if (rc_log_matches(&r->log, snap->index, snap->term) &&
+        !RC_MUTANT(SNAPSHOT_OVER_NEWER)) { /* we have the entries: only commit is news */
         rc_log_commit_to(r, snap->index);
         return false;
     }
     rc_log_restore(r, snap);
-    why = rc_tracker_restore(&r->trk, &snap->conf, rc_log_last(&r->log));
+    why = RC_MUTANT(SNAPSHOT_KEEPS_CONF) ? NULL : rc_tracker_restore(&r->trk, &snap->conf, rc_log_last(&r->log));
     RC_CHECK(r, why == NULL, "replica %llx: the configuration of snapshot %llu is impossible: %s", U(r->cfg.id),
              U(snap->index), why);
     r->conf_index = snap->index;
