@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "meta/cmd.h"
+#include "meta/mutant.h"
 
 enum { ENTRY_FORMAT = 1, MAX_COMMANDS = 65536, PROPOSER_KEY = 1 + 4 + 16 + 1 };
 
@@ -227,11 +228,13 @@ static enum meta_verdict judge(struct meta_state *st, const struct meta_command 
         return META_STALE;
     uint64_t next;
     proposer_get(&st->img, e, &next, was_lowest);
+    if (MUTANT("meta_repeat_applied"))
+        return META_APPLIED;
     if (e->number < next) {
         results_get(st, out);
         return META_REPEAT;
     }
-    if (e->number != (next > e->lowest ? next : e->lowest))
+    if (e->number != (next > e->lowest ? next : e->lowest) && !MUTANT("meta_gap_accepted"))
         return META_GAP;
     if (st->img.fenced && !has_type(cmds, e->n_commands, META_CMD_OPEN) &&
         !has_type(cmds, e->n_commands, META_CMD_UNFENCE))

@@ -2,6 +2,7 @@
  * BROKER_UNREGISTER. A registration raises the leader epoch of everything the broker leads, so that no write of its
  * former life can be continued. */
 #include "meta/cmd.h"
+#include "meta/mutant.h"
 
 /* ---- pieces ---- */
 
@@ -131,7 +132,7 @@ static void raise_epoch(struct meta_state *st, const struct meta_topic **t, int3
             in |= x->isr[i] == id;
         takes = in;
     }
-    if (!leads && !takes)
+    if ((!leads && !takes) || MUTANT("meta_epochs_not_raised"))
         return;
     struct meta_partition_new n = {.leader = meta_broker_alive(&st->img, id) ? id : -1,
                                    .leader_epoch = x->leader_epoch + 1,

@@ -129,8 +129,7 @@ static void on_apply(void *arg, uint64_t epoch, const struct chronik_meta_entry 
         last = x->pos;
     }
     engine_publish(m);
-    if (!MUTANT("meta_apply_not_acknowledged"))
-        m->ops->applied(m->engine, last);
+    m->ops->applied(m->engine, last);
     checkpoint_hand_over(m);
     answer_all(m);
     arena_reset(&m->st.arena);

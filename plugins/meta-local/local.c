@@ -58,9 +58,6 @@ void local_post(chronik_meta *m)
 static int32_t op_create(const struct chronik_host *host, const struct chronik_meta_config *cfg,
                          const struct chronik_meta_events *ev, chronik_meta **out)
 {
-    if (!CHRONIK_HAS(struct chronik_host, host, file_submit) || !CHRONIK_HAS(struct chronik_meta_config, cfg, dir) ||
-        !CHRONIK_HAS(struct chronik_meta_events, ev, failed))
-        return CHRONIK_E_VERSION;
     chronik_meta *m = calloc(1, sizeof *m);
     if (!m)
         return CHRONIK_E_NOMEM;
@@ -68,8 +65,10 @@ static int32_t op_create(const struct chronik_host *host, const struct chronik_m
     memcpy(&m->cfg, cfg, min_u64(cfg->size, sizeof m->cfg));
     memcpy(&m->ev, ev, min_u64(ev->size, sizeof m->ev));
     int32_t rc = m->host.config_i64(m->host.ctx, "chronik.meta-local.snapshot.bytes", &m->snapshot_bytes);
+    if (rc >= 0)
+        rc = m->host.config_i64(m->host.ctx, "chronik.meta-local.file.bytes", &m->file_bytes);
     if (rc < 0) {
-        m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, "chronik.meta-local.snapshot.bytes cannot be read");
+        m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, "the settings chronik.meta-local.* cannot be read");
         free(m);
         return rc;
     }
@@ -216,37 +215,33 @@ struct reading {
     void (*each)(void *arg, const struct chronik_meta_entry *e);
     void *arg;
     uint64_t end; /* exclusive */
-    uint64_t bytes, max_bytes;
 };
 
 static int32_t read_one(void *arg, const struct reclog_record *r)
 {
     struct reading *x = arg;
     if (r->number >= x->end)
-        return 0; /* enough */
+        return CHRONIK_DONE; /* enough */
     if (r->type != LOCAL_COMMAND || r->n < LOCAL_HEAD)
         return CHRONIK_E_CORRUPT;
     struct chronik_meta_entry e = {.pos = {.epoch = get_le64(r->data), .index = r->number},
                                    .data = (const uint8_t *)r->data + LOCAL_HEAD,
                                    .n = r->n - LOCAL_HEAD};
-    if (x->bytes > 0 && (x->bytes >= x->max_bytes || e.n > x->max_bytes - x->bytes))
-        return 0;
     x->each(x->arg, &e);
-    x->bytes += e.n;
-    return CHRONIK_DONE;
+    return 0;
 }
 
 static int32_t op_read_log(chronik_meta *m, uint64_t index, uint64_t max_bytes,
                            void (*each)(void *arg, const struct chronik_meta_entry *e), void *arg)
 {
     pthread_mutex_lock(&m->lock);
-    struct reading x = {.each = each, .arg = arg, .end = m->applied + 1, .max_bytes = max_bytes};
+    struct reading x = {.each = each, .arg = arg, .end = m->applied + 1};
     int32_t rc = m->stage == STAGE_SERVING || m->stage == STAGE_REPLAY ? CHRONIK_DONE : CHRONIK_E_RANGE;
     pthread_mutex_unlock(&m->lock);
     if (rc < 0 || index >= x.end)
         return rc;
     struct errtext e = {0};
-    rc = reclog_read(m->log, index, UINT64_MAX, read_one, &x, &e);
+    rc = reclog_read(m->log, index, max_bytes, read_one, &x, &e);
     if (rc < 0 && e.code)
         m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, e.text);
     return rc < 0 ? rc : CHRONIK_DONE;
@@ -258,7 +253,7 @@ static int32_t op_trim(chronik_meta *m, uint64_t index)
     bool ok = m->have_snapshot && index <= m->snapshot.pos.index;
     bool open = m->stage == STAGE_SERVING || m->stage == STAGE_REPLAY;
     pthread_mutex_unlock(&m->lock);
-    if (!open || (!ok && !MUTANT("local_trim_without_snapshot")))
+    if (!open || (!ok && !MUTANT("meta_trim_before_snapshot")))
         return CHRONIK_E_INVAL;
     reclog_trim(m->log, index + 1);
     return CHRONIK_DONE;
@@ -351,6 +346,12 @@ static const struct chronik_config_key keys[] = {
      .min = 65536,
      .max = INT64_C(1) << 34,
      .doc = "A snapshot of the metadata is made each time the log has grown by this many bytes."},
+    {.name = "chronik.meta-local.file.bytes",
+     .type = CHRONIK_CONFIG_INT,
+     .dflt = "16777216",
+     .min = 65536,
+     .max = INT64_C(1) << 30,
+     .doc = "Size of the largest file of the metadata log; files behind a snapshot are used again."},
 };
 
 static const struct chronik_plugin plugin = {

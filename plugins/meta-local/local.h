@@ -63,7 +63,7 @@ struct chronik_meta {
     struct chronik_meta_config cfg;
     struct chronik_meta_events ev;
     struct chronik_task step_task, worker_task;
-    int64_t snapshot_bytes;
+    int64_t snapshot_bytes, file_bytes;
     struct chronik_metric *commands;
     struct reclog *log;
 

@@ -38,7 +38,7 @@ static int32_t choose(chronik_meta *m)
     struct reclog_stat s;
     reclog_stat(m->log, &s);
     m->durable = m->proposed = m->replay_end = s.durable - 1;
-    m->install = snap > has;
+    m->install = snap > has && !MUTANT("local_snapshot_ignored");
     uint64_t from = m->install ? snap : has;
     m->delivered = m->applied = from;
     if (snap > m->replay_end)
@@ -52,7 +52,7 @@ static int32_t choose(chronik_meta *m)
                            "%s: the log ends at %llu, but %llu had been applied: files are missing; restore the folder "
                            "from a backup, or remove the metadata checkpoint to go back to what the log has",
                            LOCAL_LOG, (unsigned long long)m->replay_end, (unsigned long long)has);
-    if (from + 1 < s.first)
+    if (from + 1 < s.first && !MUTANT("local_snapshot_ignored"))
         return errtext_set(&m->error, CHRONIK_E_CORRUPT,
                            "%s: the log begins at %llu and there is no snapshot up to there: restore the folder from a "
                            "backup",
@@ -64,18 +64,19 @@ static void open_log(chronik_meta *m)
 {
     if (make_folder(m) < 0 || local_snapshot_load(m, &m->error) < 0)
         return;
-    uint64_t has = m->host_pos.index, snap = m->have_snapshot ? m->snapshot.pos.index : 0;
+    uint64_t snap = m->have_snapshot ? m->snapshot.pos.index : 0;
     struct reclog_config cfg = {.host = &m->host,
                                 .dir = m->cfg.dir,
                                 .path = LOCAL_LOG,
                                 .name = "meta-local",
                                 /* what a rebuild would need, though the checkpoint may be further */
                                 .from = snap + 1,
+                                .file_bytes = (uint64_t)m->file_bytes,
+                                .first_file_bytes = min_u64((uint64_t)m->file_bytes, 1 << 20),
                                 .arg = m,
                                 .durable = local_durable,
                                 .failed = local_log_failed};
     m->epoch = max_u64(m->host_pos.epoch, m->have_snapshot ? m->snapshot.pos.epoch : 0);
-    (void)has;
     struct errtext e = {0};
     int32_t rc = reclog_open(&cfg, scan, m, &e, &m->log);
     if (rc < 0) {

@@ -371,12 +371,18 @@ static int32_t write_iov(struct sim_inode *i, const struct chronik_iov *iov, uin
     return r;
 }
 
-/* What a death inside a write leaves: a prefix in the page cache (a power cut then takes any sectors of it). */
+/* What a death inside a write leaves: a prefix in the page cache (a power cut then takes any sectors of it). In a write
+ * of sectors these are whole (DESIGN 8) unless sim_disk_tear asks for torn ones: the kernel does not stop inside a
+ * page. */
 static void write_torn(struct sim_inode *i, const struct chronik_iov *iov, uint32_t n, uint64_t off, bool power)
 {
     uint64_t all = iov_bytes(iov, n);
     bool whole = power && coin(i->disk);
-    write_iov(i, iov, n, off, whole ? all : rng_below(&i->disk->node->w->disk, all + 1));
+    uint64_t limit = rng_below(&i->disk->node->w->disk, all + 1);
+    uint64_t over = (off + limit) % SECTOR;
+    if (limit < all && all >= SECTOR && !i->disk->tear_permille)
+        limit = over < limit ? limit - over : 0;
+    write_iov(i, iov, n, off, whole ? all : limit);
 }
 
 static int32_t file_pwritev(struct os_file *x, const struct chronik_iov *iov, uint32_t n, uint64_t off)

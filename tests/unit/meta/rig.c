@@ -17,7 +17,7 @@ static int32_t set_i64(void *arg, const char *key, int64_t *out)
     struct rig *r = arg;
     if (!strstr(key, "bytes"))
         return CHRONIK_E_NOTFOUND;
-    *out = r->snapshot_bytes;
+    *out = strstr(key, "file") ? r->file_bytes : r->snapshot_bytes;
     return CHRONIK_DONE;
 }
 
@@ -54,7 +54,7 @@ static void on_failed(void *arg, int32_t code, const char *text)
 {
     struct rig *r = arg;
     snprintf(r->failed_text, sizeof r->failed_text, "%s", text);
-    r->failed = code;
+    os_flag_set(r->os, &r->failed);
 }
 
 void rig_init(struct rig *r, struct os *os, const struct chronik_meta_ops *ops)
@@ -63,7 +63,7 @@ void rig_init(struct rig *r, struct os *os, const struct chronik_meta_ops *ops)
     static const struct meta_endpoint ep = {"PLAINTEXT", "localhost", 9092, 0};
     r->os = os;
     r->ops = ops;
-    r->snapshot_bytes = 64 << 20;
+    r->snapshot_bytes = r->file_bytes = 64 << 20;
     r->opt = (struct meta_options){.node_id = 1,
                                    .join = true,
                                    .checkpoint_ms = 1,
@@ -87,8 +87,7 @@ bool rig_begin(struct rig *r)
                                      .arg = r,
                                      .dir_failed = dir_failed,
                                      .fatal = host_fatal};
-    r->registered = r->caught_up = r->closed = (struct os_flag){0};
-    r->failed = 0;
+    r->registered = r->caught_up = r->closed = r->failed = (struct os_flag){0};
     ck_assert_int_eq(plugin_host_new(&cfg, &r->host), CHRONIK_DONE);
     struct err e = {0};
     if (meta_new(r->os, plugin_host_table(r->host), r->ops, &r->opt, &r->m, &e) < 0) {

@@ -15,10 +15,9 @@ struct rig {
     struct meta *m;
     struct meta_reader *reader;
     const struct chronik_meta_ops *ops;
-    struct os_flag registered, closed, caught_up;
-    int32_t failed;
+    struct os_flag registered, closed, caught_up, failed;
     char failed_text[256];
-    int64_t snapshot_bytes; /* setting of the module */
+    int64_t snapshot_bytes, file_bytes; /* settings of the module */
     struct meta_options opt;
     char dir[256];
 };

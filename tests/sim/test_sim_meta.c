@@ -1,0 +1,392 @@
+/* test_sim_meta.c: the metadata state machine over meta-local on a virtual disk: random commands, power cuts and kills
+ * at random disk operations, lost and doubled answers of the engine, snapshots every few kilobytes, checkpoints that a
+ * cut turns to garbage. After each death every acknowledged command is there, once, and wherever a sequence number is
+ * seen twice its digest is the same. Then the same with named mutants, which must not survive. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <chronik/plugin.h>
+
+#include "sim.h"
+#include "tests/unit/meta/rig.h"
+
+const struct chronik_plugin *meta_local_plugin(void);
+const char *chronik_mutant = "";
+
+enum { TOPICS = 40, ROUNDS = 5, COMMANDS = 120, OPEN = 12, HISTORY = 8192, RANGES = 2048 };
+
+enum known { ABSENT, MAYBE, PRESENT, GONE };
+
+/* What the clients know. It outlives the node. */
+struct model {
+    enum known topic[TOPICS];
+    uint64_t id[TOPICS];   /* of the topic's last creation */
+    int64_t cfg[TOPICS];   /* last acknowledged value of a setting; 0 none */
+    int64_t asked[TOPICS]; /* last value proposed */
+    bool busy[TOPICS];
+    uint64_t next_id;
+    struct {
+        int64_t first, n;
+    } range[RANGES];
+    int n_ranges;
+    struct {
+        bool seen;
+        uint64_t digest[2];
+    } history[HISTORY];
+    uint64_t acked_seq;
+    int64_t ids_asked; /* producer ids that may have been given away at most */
+    int outstanding, lives;
+    int epoch_above[TOPICS]; /* lives of the node before the topic's creation */
+};
+
+static struct sim_world *w;
+static struct os *os;
+static struct rig rig;
+static struct meta_kv_table *kv;
+static struct model md;
+static struct meta_sub sub;
+static struct chronik_meta_ops shim;
+
+/* ---- an engine that loses answers and doubles commands ---- */
+
+struct lie {
+    struct chronik_done done;
+    bool silent, lie;
+    struct chronik_task task;
+};
+
+/* A command that never reached the log, as its proposer learns later. */
+static void shim_lost(void *arg)
+{
+    struct lie l = *(struct lie *)arg;
+    free(arg);
+    l.done.fn(l.done.arg, CHRONIK_E_TIMEDOUT);
+}
+
+static void shim_done(void *arg, int32_t rc)
+{
+    struct lie l = *(struct lie *)arg;
+    free(arg);
+    if (!l.silent)
+        l.done.fn(l.done.arg, l.lie && rc > 0 ? CHRONIK_E_TIMEDOUT : rc);
+}
+
+static int32_t shim_propose(chronik_meta *m, uint32_t klass, const struct chronik_iov *iov, uint32_t n,
+                            struct chronik_done done)
+{
+    uint64_t dice = sim_rand(w, 100);
+    if (dice < 5)
+        return CHRONIK_E_NOT_LEADER;
+    if (dice < 10) {
+        struct lie *x = calloc(1, sizeof *x);
+        x->done = done;
+        x->task = (struct chronik_task){.fn = shim_lost, .arg = x};
+        rig.m->host.exec_post_at(rig.m->apply, &x->task, os_mono_ns(os) + (int64_t)sim_rand(w, 3 * SIM_MS));
+        return CHRONIK_PENDING;
+    }
+    if (dice < 15) { /* twice in the log */
+        struct lie *x = calloc(1, sizeof *x);
+        x->silent = true;
+        if (((const struct chronik_meta_ops *)meta_local_plugin()->ops)
+                ->propose(m, klass, iov, n, (struct chronik_done){shim_done, x}) != CHRONIK_PENDING)
+            free(x);
+    }
+    struct lie *l = calloc(1, sizeof *l);
+    *l = (struct lie){.done = done, .lie = dice >= 15 && dice < 30};
+    int32_t rc = ((const struct chronik_meta_ops *)meta_local_plugin()->ops)
+                     ->propose(m, klass, iov, n, (struct chronik_done){shim_done, l});
+    if (rc != CHRONIK_PENDING)
+        free(l);
+    return rc;
+}
+
+/* ---- the clients ---- */
+
+struct op {
+    int kind, topic;
+    int64_t value;
+};
+
+static void op_acked(const struct op *o, const struct meta_result *r)
+{
+    switch (o->kind) {
+    case 0:
+        ck_assert_msg(r->code == 0, "create: %s", r->text);
+        md.topic[o->topic] = PRESENT;
+        break;
+    case 1:
+        ck_assert_msg(r->code == 0, "delete: %s", r->text);
+        md.topic[o->topic] = GONE;
+        break;
+    case 2:
+        ck_assert_msg(r->code == 0, "config: %s", r->text);
+        md.cfg[o->topic] = o->value;
+        break;
+    default:
+        ck_assert_int_eq(r->code, 0);
+        for (int i = 0; i < md.n_ranges; i++)
+            ck_assert_msg(r->values[0] >= md.range[i].first + md.range[i].n ||
+                              r->values[0] + o->value <= md.range[i].first,
+                          "producer ids given twice");
+        ck_assert_int_lt(md.n_ranges, RANGES);
+        md.range[md.n_ranges].first = r->values[0];
+        md.range[md.n_ranges++].n = o->value;
+    }
+    ck_assert_uint_gt(r->seq, 0);
+    if (r->seq > md.acked_seq)
+        md.acked_seq = r->seq;
+}
+
+static void on_answer(void *arg, const struct meta_result *r)
+{
+    struct op *o = arg;
+    if (o->kind < 3)
+        md.busy[o->topic] = false;
+    ck_assert_msg(r->code != KAFKA_REQUEST_TIMED_OUT, "a proposal was given up although the log works");
+    op_acked(o, r);
+    md.outstanding--;
+    free(o);
+}
+
+/* Fills a command that makes sense now; false: try another. */
+static bool draw(struct op *o, struct meta_command *c, struct meta_assignment *a, struct meta_kv *e, char *text)
+{
+    static char name[32];
+    o->kind = (int)sim_rand(w, 4);
+    o->topic = (int)sim_rand(w, TOPICS);
+    if (o->kind < 3 && md.busy[o->topic])
+        return false;
+    int t = o->topic;
+    snprintf(name, sizeof name, "topic-%d", t);
+    *c = (struct meta_command){.type = META_CMD_PRODUCER_IDS};
+    o->value = 1 + (int64_t)sim_rand(w, 50);
+    c->u.producer_ids = (struct meta_producer_ids){.broker = 1, .broker_epoch = -1, .count = (uint32_t)o->value};
+    if (o->kind == 0) {
+        if (md.topic[t] == PRESENT || md.topic[t] == MAYBE)
+            return false;
+        md.topic[t] = MAYBE;
+        md.id[t] = ++md.next_id;
+        md.epoch_above[t] = md.lives;
+        md.cfg[t] = md.asked[t] = 0;
+        *a = (struct meta_assignment){.replicas = &rig.opt.node_id, .n_replicas = 1};
+        *c = (struct meta_command){.type = META_CMD_TOPIC_CREATE};
+        c->u.topic_create =
+            (struct meta_topic_create){.id = rig_id(md.id[t]), .name = name, .partitions = a, .n_partitions = 1};
+    } else if (o->kind == 1) {
+        if (md.topic[t] != PRESENT)
+            return false;
+        md.topic[t] = MAYBE;
+        *c = (struct meta_command){.type = META_CMD_TOPIC_DELETE};
+        c->u.topic_delete.id = rig_id(md.id[t]);
+    } else if (o->kind == 2) {
+        if (md.topic[t] != PRESENT)
+            return false;
+        o->value = ++md.asked[t];
+        snprintf(text, 24, "%lld", (long long)o->value);
+        *e = (struct meta_kv){"retention.ms", text, false};
+        *c = (struct meta_command){.type = META_CMD_CONFIG_SET};
+        c->u.config_set = (struct meta_config_set){.type = META_RES_TOPIC, .name = name, .entries = e, .n_entries = 1};
+    }
+    return true;
+}
+
+static void send_one(void)
+{
+    struct op o;
+    struct meta_command c;
+    struct meta_assignment a;
+    struct meta_kv e;
+    char text[24];
+    if (!draw(&o, &c, &a, &e, text))
+        return;
+    struct op *copy = malloc(sizeof *copy);
+    *copy = o;
+    if (o.kind < 3)
+        md.busy[o.topic] = true;
+    int32_t rc = meta_propose(rig.m, (enum meta_class)sim_rand(w, 2) + 1, &c, 60000, on_answer, copy);
+    ck_assert_int_eq(rc, CHRONIK_PENDING);
+    md.outstanding++;
+    if (o.kind == 3)
+        md.ids_asked += o.value;
+}
+
+/* ---- checks ---- */
+
+static void note_digest(uint64_t seq, const uint64_t digest[2])
+{
+    if (seq >= HISTORY)
+        return;
+    if (md.history[seq].seen)
+        ck_assert_msg(md.history[seq].digest[0] == digest[0] && md.history[seq].digest[1] == digest[1],
+                      "the digest after command %llu is another one than before", (unsigned long long)seq);
+    md.history[seq].seen = true;
+    md.history[seq].digest[0] = digest[0];
+    md.history[seq].digest[1] = digest[1];
+}
+
+static void on_change(void *arg, const struct meta_image *i, const struct meta_change *c, uint32_t n)
+{
+    note_digest(i->seq, i->digest);
+}
+
+static void check_topic(const struct meta_image *i, int t)
+{
+    char name[32];
+    snprintf(name, sizeof name, "topic-%d", t);
+    const struct meta_topic *x = meta_topic_by_name(i, name, strlen(name));
+    struct chronik_uuid id = rig_id(md.id[t]);
+    ck_assert_msg(md.topic[t] != PRESENT || (x && meta_uuid_eq(&x->id, &id)), "%s was created and is lost", name);
+    ck_assert_msg((md.topic[t] != GONE && md.topic[t] != ABSENT) || !x, "%s was deleted and is back", name);
+    if (md.topic[t] == MAYBE)
+        md.topic[t] = x ? PRESENT : GONE;
+    if (x) {
+        const char *v = meta_config_get(x->configs, "retention.ms");
+        int64_t has = v ? atoll(v) : 0;
+        ck_assert_msg(has >= md.cfg[t] && has <= md.asked[t], "%s: setting %lld, acknowledged %lld, proposed %lld",
+                      name, (long long)has, (long long)md.cfg[t], (long long)md.asked[t]);
+        md.cfg[t] = md.asked[t] = has;
+        ck_assert_msg(x->partitions[0]->leader_epoch >= md.lives - md.epoch_above[t],
+                      "%s: leader epoch %d after %d more lives of its leader", name, x->partitions[0]->leader_epoch,
+                      md.lives - md.epoch_above[t]);
+    }
+    md.busy[t] = false;
+}
+
+static void check_state(void)
+{
+    const struct meta_image *i = meta_enter(rig.reader);
+    uint64_t d[2];
+    meta_image_digest(i, d);
+    ck_assert_uint_eq(d[0], i->digest[0]);
+    ck_assert_uint_eq(d[1], i->digest[1]);
+    ck_assert_uint_ge(i->seq, md.acked_seq);
+    for (int t = 0; t < TOPICS; t++)
+        check_topic(i, t);
+    for (int k = 0; k < md.n_ranges; k++)
+        ck_assert_int_ge(i->producer_next, md.range[k].first + md.range[k].n);
+    ck_assert_msg(i->producer_next <= md.ids_asked, "%lld producer ids are gone, %lld were asked for",
+                  (long long)i->producer_next, (long long)md.ids_asked);
+    md.ids_asked = i->producer_next;
+    meta_leave(rig.reader);
+}
+
+/* ---- a life of the node ---- */
+
+static void live(void *arg)
+{
+    bool stop = *(bool *)arg;
+    ck_assert_msg(rig_begin(&rig), "%s", rig.failed_text);
+    meta_subscribe(rig.m, &sub);
+    struct err e;
+    ck_assert_int_eq(meta_start(rig.m, &e), CHRONIK_DONE);
+    for (int k = 0; k < 100 && !rig.registered.set; k++) {
+        os_flag_wait(os, &rig.registered, 500 * SIM_MS);
+        ck_assert_msg(!rig.failed.set, "%s", rig.failed_text);
+    }
+    ck_assert_msg(rig.registered.set, "the broker did not register");
+    md.outstanding = 0;
+    md.lives++;
+    check_state();
+    for (int n = 0; n < COMMANDS; n++) {
+        for (int k = 0; k < 1000 && md.outstanding >= OPEN; k++) {
+            struct os_flag never = {0};
+            os_flag_wait(os, &never, SIM_MS);
+        }
+        ck_assert_msg(md.outstanding < OPEN, "proposals are not answered");
+        send_one();
+        if (sim_rand(w, 4) == 0) {
+            struct os_flag never = {0};
+            os_flag_wait(os, &never, (int64_t)sim_rand(w, 3) * SIM_MS);
+        }
+    }
+    for (int k = 0; k < 1000 && md.outstanding; k++) {
+        struct os_flag never = {0};
+        os_flag_wait(os, &never, SIM_MS);
+    }
+    ck_assert_int_eq(md.outstanding, 0);
+    if (stop)
+        rig_stop(&rig);
+}
+
+static void one(uint64_t seed)
+{
+    w = sim_world_new(seed);
+    os = sim_node(w, "n1");
+    memset(&md, 0, sizeof md);
+    kv = meta_kv_mem_new();
+    shim = *(const struct chronik_meta_ops *)meta_local_plugin()->ops;
+    shim.propose = shim_propose;
+    sub = (struct meta_sub){.fn = on_change};
+    for (int round = 0; round < ROUNDS; round++) {
+        bool stop = sim_rand(w, 4) == 0, power = sim_rand(w, 3) != 0;
+        rig_init(&rig, os, &shim);
+        rig.snapshot_bytes = 2000 + (int64_t)sim_rand(w, 6000);
+        rig.file_bytes = 4096;
+        rig.opt.checkpoint = "/state";
+        rig.opt.kv = kv;
+        rig.opt.checkpoint_ms = 1 + (int64_t)sim_rand(w, 20);
+        uint64_t at = sim_io_count(os) + 1 + sim_rand(w, 400);
+        if (!stop && power)
+            sim_cut_at(os, at);
+        else if (!stop)
+            sim_kill_at(os, at);
+        sim_call(os, live, &stop);
+        sim_cut_at(os, 0);
+        sim_kill_at(os, 0);
+        if (sim_up(os)) {
+            if (power)
+                sim_power_cut(os);
+            else
+                sim_kill(os);
+        }
+        /* A power cut may leave anything in the checkpoint's table. */
+        for (uint64_t k = power ? sim_rand(w, 4) : 0; k > 0; k--)
+            meta_kv_mem_damage(kv, sim_rand(w, UINT64_MAX));
+        sim_restart(os);
+    }
+    kv->close(kv);
+    sim_world_free(w);
+}
+
+START_TEST(s4_s5_d3_d4_every_acknowledged_command_is_there_once_after_each_cut)
+{
+    ck_assert_uint_eq(sim_seeds("meta", 1, 300, one), 0);
+}
+END_TEST
+
+static const char *const mutants[] = {"local_ack_before_sync",     "meta_repeat_applied", "meta_checkpoint_trusted",
+                                      "meta_trim_before_snapshot", "meta_gap_accepted",   "meta_epochs_not_raised",
+                                      "local_snapshot_ignored"};
+
+/* What the children say about seeds that fail, as they must, is not for the reader. */
+START_TEST(a_mutant_is_noticed)
+{
+    int out = dup(1), err = dup(2);
+    fflush(NULL);
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+    chronik_mutant = mutants[_i];
+    unsigned failed = sim_seeds(chronik_mutant, 1, 64, one);
+    fflush(NULL);
+    dup2(out, 1);
+    dup2(err, 2);
+    dprintf(1, "mutant %s: noticed by %u of 64 seeds\n", mutants[_i], failed);
+    ck_assert_msg(failed > 0, "mutant %s survived", mutants[_i]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("meta in the simulator");
+    TCase *t = tcase_create("cuts");
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, s4_s5_d3_d4_every_acknowledged_command_is_there_once_after_each_cut);
+    tcase_add_loop_test(t, a_mutant_is_noticed, 0, (int)ARRAY_LEN(mutants));
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
