@@ -81,9 +81,81 @@ static const uint8_t *skip_headers(const uint8_t *p, const uint8_t *end, int32_t
     return p;
 }
 
+/* A varint of one or two bytes, not unzigzagged; p[0] and p[1] must be readable. 0: it is longer. */
+static inline unsigned short_varint(const uint8_t *p, uint32_t *v)
+{
+    *v = p[0];
+    if (LIKELY(*v < 0x80))
+        return 1;
+    *v = (*v & 0x7f) | (uint32_t)p[1] << 7;
+    return LIKELY(p[1] < 0x80) ? 2 : 0;
+}
+
+static inline int64_t unzigzag(uint32_t v)
+{
+    return (int32_t)(v >> 1) ^ -(int32_t)(v & 1);
+}
+
+/* Length and bytes of a key or value, where two bytes may be read at p; NULL: not of the common shape. */
+static inline const uint8_t *short_blob(const uint8_t *p, const uint8_t *end, const uint8_t **bytes, int32_t *n)
+{
+    uint32_t v;
+    unsigned k = short_varint(p, &v);
+    p += k;
+    if (UNLIKELY(v & 1)) {
+        *bytes = NULL;
+        *n = -1;
+        return v == 1 && k ? p : NULL;
+    }
+    *bytes = p;
+    *n = (int32_t)(v >> 1);
+    return k && end - p >= (int64_t)(v >> 1) ? p + (v >> 1) : NULL;
+}
+
+/* Takes a record of the common shape: short varints, no headers. false: it is another or a malformed one, nothing was
+ * done. */
+static inline __attribute__((always_inline)) bool take_common(struct batch_iter *it, struct batch_record *r)
+{
+    enum { FRAMING = 9 }; /* size, attributes, deltas and the first length take at most this */
+    uint32_t size, time_delta, offset_delta;
+    unsigned k;
+    const uint8_t *p = it->p;
+    if (it->end - p < FRAMING || !(k = short_varint(p, &size)) || size & 1)
+        return false;
+    p += k;
+    const uint8_t *end = p + (size >> 1);
+    if ((int64_t)(size >> 1) > it->end - p || end - p < 7)
+        return false;
+    p++; /* attributes, unused */
+    if (!(k = short_varint(p, &time_delta)))
+        return false;
+    p += k;
+    if (!(k = short_varint(p, &offset_delta)) || offset_delta & 1)
+        return false;
+    p += k;
+    if (!(p = short_blob(p, end, &r->key, &r->key_n)) || end - p < 2)
+        return false;
+    if (!(p = short_blob(p, end, &r->value, &r->value_n)) || end - p != 1 || *p != 0)
+        return false;
+    if ((int32_t)(offset_delta >> 1) <= it->offset_delta)
+        return false;
+    r->headers = end;
+    r->n_headers = 0;
+    r->headers_n = 0;
+    it->offset_delta = (int32_t)(offset_delta >> 1);
+    r->offset = (int64_t)((uint64_t)it->base_offset + (offset_delta >> 1));
+    r->timestamp =
+        it->timed ? it->append_time : (int64_t)((uint64_t)it->base_timestamp + (uint64_t)unzigzag(time_delta));
+    it->p = end;
+    it->left--;
+    return true;
+}
+
 /* Takes the record at it->p, of which there must be one; says what is wrong with it, or NULL. */
 static inline __attribute__((always_inline)) const char *take_record(struct batch_iter *it, struct batch_record *r)
 {
+    if (LIKELY(take_common(it, r)))
+        return NULL;
     int64_t size, time_delta, offset_delta, n_headers;
     const uint8_t *p = varint(it->p, it->end, false, &size);
     if (!p || size < 0 || size > it->end - p)
