@@ -230,6 +230,22 @@ static inline bool encode_field(struct writer *w, const struct wire_field *f, co
 
 static bool all_default(const struct wire_struct *s, const uint8_t *in);
 
+static inline bool same_scalar(const uint8_t *a, const uint8_t *b, size_t size)
+{
+    switch (size) { /* a constant size makes memcmp a load and a compare */
+    case 1:
+        return *a == *b;
+    case 2:
+        return memcmp(a, b, 2) == 0;
+    case 4:
+        return memcmp(a, b, 4) == 0;
+    case 8:
+        return memcmp(a, b, 8) == 0;
+    default:
+        return memcmp(a, b, 16) == 0;
+    }
+}
+
 /* Whether the value is the default of its field: such tagged fields are left out. */
 static bool is_default(const struct wire_field *f, const uint8_t *in, const uint8_t *image)
 {
@@ -246,7 +262,7 @@ static bool is_default(const struct wire_field *f, const uint8_t *in, const uint
         return all_default(f->sub, in);
     size_t size = wire_scalar_size(f->type);
     if (size)
-        return memcmp(in, image, size) == 0;
+        return same_scalar(in, image, size);
     struct wire_array a = wire_array_at(in), b = wire_array_at(image); /* pointer and length lie alike */
     return a.n < 0 || b.n < 0 ? a.n < 0 && b.n < 0 : a.n == b.n && (!a.n || memcmp(a.v, b.v, (size_t)a.n) == 0);
 }
