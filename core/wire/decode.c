@@ -303,9 +303,10 @@ int32_t wire_decode_prefix(const struct wire_msg *m, int version, const void *p,
     if (version < m->min || version > m->max)
         return err_set(e, CHRONIK_E_VERSION, "%s version %d: versions %d to %d are known", m->name, version, m->min,
                        m->max);
-    struct reader r = {.p = p,
-                       .begin = p,
-                       .end = (const uint8_t *)p + n,
+    const uint8_t *begin = p ? p : (const uint8_t *)""; /* nothing at all has an address too */
+    struct reader r = {.p = begin,
+                       .begin = begin,
+                       .end = begin + n,
                        .arena = a,
                        .version = version,
                        .compact = version >= m->flexible,
