@@ -105,7 +105,7 @@ def keys_headers_and_null_values_come_back(work):
 def a_record_of_a_megabyte_comes_back_and_a_larger_one_is_refused(work):
     b = tests.broker(work).start()
     big = os.urandom(500_000).hex().encode()[:1_000_000]
-    produce(b, "big", [big])
+    produce(b, "big", [big], "-X", "message.max.bytes=1048000")
     check(consume(b, "big", "-X", "fetch.message.max.bytes=2000000") == [big], "the large record is damaged")
     try:
         kcat(b, "-P", "-t", "big", "-X", "message.max.bytes=3000000", stdin=b"y" * 2_000_000 + b"\n", status=1)
