@@ -128,11 +128,16 @@ static int32_t file_open(void *ctx, uint32_t dir, const char *path, uint32_t fla
     char full[PATH_ROOM];
     struct os_file *f = NULL;
     *out = NULL;
-    if (flags & ~(CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE | CHRONIK_FILE_EXCL))
+    if (flags & ~(CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE | CHRONIK_FILE_EXCL | CHRONIK_FILE_LOCK))
         return CHRONIK_E_UNSUPPORTED;
     int32_t rc = full_path(host_of(ctx), dir, path, false, full);
     if (rc > 0)
-        rc = os_open(host_of(ctx)->os, full, flags, &f);
+        rc = os_open(host_of(ctx)->os, full, flags & ~CHRONIK_FILE_LOCK, &f);
+    if (rc > 0 && (flags & CHRONIK_FILE_LOCK)) {
+        rc = os_lock(f);
+        if (rc < 0)
+            os_close(f);
+    }
     if (rc > 0)
         *out = (struct chronik_file *)f;
     return rc;

@@ -7,6 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from harness import Tests, check, consume, other_user, produce  # noqa: E402
 
 tests = Tests()
+FIRST, OTHER = "AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"
 
 
 def sub(work, name):
@@ -27,12 +28,12 @@ def a_directory_in_use_by_another_broker_is_refused(work):
 
 @tests.test
 def a_directory_of_another_cluster_is_refused(work):
-    a = tests.broker(sub(work, "a"), settings={"chronik.cluster.id": "first-cluster-of-two-x"}).start()
+    a = tests.broker(sub(work, "a"), settings={"chronik.cluster.id": FIRST}).start()
     produce(a, "t", [b"1"])
     a.stop()
-    a.settings["chronik.cluster.id"] = "other-cluster-of-two-x"
-    a.refused("first-cluster-of-two-x", "other-cluster-of-two-x")
-    a.settings["chronik.cluster.id"] = "first-cluster-of-two-x"
+    a.settings["chronik.cluster.id"] = OTHER
+    a.refused(FIRST, OTHER)
+    a.settings["chronik.cluster.id"] = FIRST
     a.start()
     check(consume(a, "t") == [b"1"], "the data was harmed")
 
