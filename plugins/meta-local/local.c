@@ -58,6 +58,9 @@ void local_post(chronik_meta *m)
 static int32_t op_create(const struct chronik_host *host, const struct chronik_meta_config *cfg,
                          const struct chronik_meta_events *ev, chronik_meta **out)
 {
+    if (!CHRONIK_HAS(struct chronik_host, host, file_submit) || !CHRONIK_HAS(struct chronik_meta_config, cfg, dir) ||
+        !CHRONIK_HAS(struct chronik_meta_events, ev, failed))
+        return CHRONIK_E_VERSION;
     chronik_meta *m = calloc(1, sizeof *m);
     if (!m)
         return CHRONIK_E_NOMEM;
@@ -215,33 +218,37 @@ struct reading {
     void (*each)(void *arg, const struct chronik_meta_entry *e);
     void *arg;
     uint64_t end; /* exclusive */
+    uint64_t bytes, max_bytes;
 };
 
 static int32_t read_one(void *arg, const struct reclog_record *r)
 {
     struct reading *x = arg;
     if (r->number >= x->end)
-        return CHRONIK_DONE; /* enough */
+        return 0; /* enough */
     if (r->type != LOCAL_COMMAND || r->n < LOCAL_HEAD)
         return CHRONIK_E_CORRUPT;
     struct chronik_meta_entry e = {.pos = {.epoch = get_le64(r->data), .index = r->number},
                                    .data = (const uint8_t *)r->data + LOCAL_HEAD,
                                    .n = r->n - LOCAL_HEAD};
+    if (x->bytes > 0 && (x->bytes >= x->max_bytes || e.n > x->max_bytes - x->bytes))
+        return 0;
     x->each(x->arg, &e);
-    return 0;
+    x->bytes += e.n;
+    return CHRONIK_DONE;
 }
 
 static int32_t op_read_log(chronik_meta *m, uint64_t index, uint64_t max_bytes,
                            void (*each)(void *arg, const struct chronik_meta_entry *e), void *arg)
 {
     pthread_mutex_lock(&m->lock);
-    struct reading x = {.each = each, .arg = arg, .end = m->applied + 1};
+    struct reading x = {.each = each, .arg = arg, .end = m->applied + 1, .max_bytes = max_bytes};
     int32_t rc = m->stage == STAGE_SERVING || m->stage == STAGE_REPLAY ? CHRONIK_DONE : CHRONIK_E_RANGE;
     pthread_mutex_unlock(&m->lock);
     if (rc < 0 || index >= x.end)
         return rc;
     struct errtext e = {0};
-    rc = reclog_read(m->log, index, max_bytes, read_one, &x, &e);
+    rc = reclog_read(m->log, index, UINT64_MAX, read_one, &x, &e);
     if (rc < 0 && e.code)
         m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, e.text);
     return rc < 0 ? rc : CHRONIK_DONE;

@@ -113,8 +113,8 @@ void sim_file_limit(struct os *os, uint64_t n);
 /* ---- many seeds ---- */
 
 /* Runs fn(seed) for n seeds from `from` on, 64 of them in each child process, up to two children at a time. Gives the
- * number of seeds that failed (asserted, crashed, or exited); each is printed with the command that repeats it.
- * CHRONIK_SIM_SEED=S in the environment runs that seed alone, in this process. */
+ * number of seeds that failed (asserted, crashed, or exited); each is printed with the command that repeats it; after
+ * eight it gives up. CHRONIK_SIM_SEED=S in the environment runs that seed alone, in this process. */
 unsigned sim_seeds(const char *what, uint64_t from, uint64_t n, void (*fn)(uint64_t seed));
 
 #endif

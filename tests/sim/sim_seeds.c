@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BATCH = 64, CHILDREN = 2 };
+enum { BATCH = 64, CHILDREN = 2, ENOUGH = 8 };
 
 struct batch {
     pid_t pid;
@@ -46,7 +46,7 @@ static bool batch_end(struct batch *b, const char *what, int status, unsigned *f
             (unsigned long long)*b->now, WIFSIGNALED(status) ? "signal" : "exit",
             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (unsigned long long)*b->now);
     b->at = *b->now + 1;
-    return b->at < b->end;
+    return b->at < b->end && *failed < ENOUGH;
 }
 
 static struct batch *batch_wait(struct batch *all, int *status)
@@ -76,7 +76,7 @@ unsigned sim_seeds(const char *what, uint64_t from, uint64_t n, void (*fn)(uint6
     for (;;) {
         int running = 0;
         for (int i = 0; i < CHILDREN; i++) {
-            if (!all[i].pid && next < end) {
+            if (!all[i].pid && next < end && failed < ENOUGH) {
                 uint64_t last = end - next < BATCH ? end : next + BATCH;
                 all[i] = (struct batch){.at = next, .end = last, .now = now + i * 64};
                 next = last;

@@ -1,0 +1,45 @@
+# bash completion for chronikctl: commands, options, and the names of topics that a reachable broker has
+_chronikctl_topics() {
+    chronikctl topic list "${given[@]}" --timeout 1 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+_chronikctl() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words=() given=() i options
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --bootstrap)
+            given+=(--bootstrap "${COMP_WORDS[i + 1]:-}")
+            i=$((i + 1))
+            ;;
+        --admin | --format | --timeout | --partitions | --replication-factor | --config | --wait) i=$((i + 1)) ;;
+        -*) ;;
+        *) words+=("${COMP_WORDS[i]}") ;;
+        esac
+    done
+    case $prev in
+    --format)
+        mapfile -t COMPREPLY < <(compgen -W "json table" -- "$cur")
+        return
+        ;;
+    --bootstrap | --admin | --timeout | --partitions | --replication-factor | --config | --wait) return ;;
+    esac
+    options="--bootstrap --admin --format --timeout --help --version"
+    case "${words[*]:0:2}" in
+    "topic list") options+=" --internal" ;;
+    "topic create") options+=" --partitions --replication-factor --config --if-not-exists --validate-only" ;;
+    "topic delete") options+=" --if-exists" ;;
+    status*) options+=" --wait" ;;
+    esac
+    if [[ $cur == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+        return
+    fi
+    case ${#words[@]}:${words[0]:-}:${words[1]:-} in
+    0:*) mapfile -t COMPREPLY < <(compgen -W "topic status" -- "$cur") ;;
+    1:topic:) mapfile -t COMPREPLY < <(compgen -W "list describe create delete" -- "$cur") ;;
+    *:topic:describe | *:topic:delete) mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_topics)" -- "$cur") ;;
+    esac
+}
+
+complete -F _chronikctl chronikctl

@@ -1,0 +1,423 @@
+/* test_part.c: a partition over store-mem in the virtual world: appends become readable and durable in order, waits
+ * fire once, questions about offsets are answered as Kafka answers them. */
+#include "config/config.h"
+#include "partition/part.h"
+#include "plugin/host.h"
+#include "tests/sim/sim.h"
+#include "wire/codes.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+const struct chronik_plugin *store_mem_plugin(void); /* sdk/store-mem, linked in */
+
+static struct sim_world *w;
+static struct os *os;
+static struct plugin_host *host;
+static const struct chronik_store_ops *ops;
+static struct part_set *set;
+static struct os_exec *low;
+static chronik_store *store;
+static struct config *config;
+static struct config_topic topic;
+static struct chronik_uuid id = {{7}};
+
+static int32_t get_i64(void *arg, const char *key, int64_t *out)
+{
+    return config_get_i64(config, key, out);
+}
+
+static int32_t get_str(void *arg, const char *key, const char **out)
+{
+    return config_get_str(config, key, out);
+}
+
+static void dir_failed(void *arg, uint32_t dir, const char *text)
+{
+    ck_abort_msg("directory %u: %s", dir, text);
+}
+
+static void fatal(void *arg, int32_t code, const char *text)
+{
+    ck_abort_msg("fatal %d: %s", code, text);
+}
+
+static void spec_open(int32_t epoch)
+{
+    struct err e = {0};
+    struct part_spec spec = {.topic_id = id, .topic = "t", .leader = 1, .leader_epoch = epoch, .config = &topic};
+    ck_assert_msg(part_open(set, &spec, true, &e) > 0, "%s", e.text);
+}
+
+static void setup(void)
+{
+    struct err e = {0};
+    const struct chronik_plugin *p = store_mem_plugin();
+    w = sim_world_new(3);
+    sim_stalls(w, 0, 0);
+    os = sim_node(w, "n1");
+    config = config_new();
+    ck_assert_int_gt(config_register_keys(config, p->name, p->config_keys, p->n_config_keys, p->config_key_stride, &e),
+                     0);
+    ck_assert_int_gt(config_read_flag(config, "--override", "log.dirs", "/data", &e), 0);
+    ck_assert_int_eq(config_finish(config, &(struct config_finish_options){0}, NULL, NULL), 0);
+    config_topic_fill(config, NULL, 0, &topic);
+    struct plugin_dir_config dir = {.path = "/data", .online = true};
+    struct plugin_host_config hc = {.os = os,
+                                    .module = "store-mem",
+                                    .settings = {NULL, get_i64, get_str},
+                                    .dirs = &dir,
+                                    .n_dirs = 1,
+                                    .dir_failed = dir_failed,
+                                    .fatal = fatal};
+    ck_assert_int_gt(os_mkdir(os, "/data"), 0);
+    ck_assert_int_gt(plugin_host_new(&hc, &host), 0);
+    ck_assert_int_gt(os_exec_open(os, "low", 0, &low), 0);
+    ops = p->ops;
+    struct part_set_config pc = {.os = os,
+                                 .ops = ops,
+                                 .flush = CHRONIK_FLUSH_GROUP,
+                                 .node_id = 1,
+                                 .producer_expiration_ms = 86400000,
+                                 .low = low,
+                                 .host = plugin_host_table(host)};
+    set = part_set_new(&pc);
+    struct chronik_store_events ev;
+    part_set_events(set, &ev);
+    struct chronik_store_config sc = {.size = sizeof sc, .node_id = 1};
+    char text[256];
+    ck_assert_int_gt(ops->create(plugin_host_table(host), &sc, &ev, &store), 0);
+    ck_assert_int_gt(ops->start(store, text, sizeof text), 0);
+    part_set_store(set, store);
+    spec_open(0);
+}
+
+static void closed(void *arg, int32_t result)
+{
+    *(bool *)arg = true;
+}
+
+static bool is_true(void *arg)
+{
+    return *(bool *)arg;
+}
+
+static void teardown(void)
+{
+    bool done = false;
+    part_close_all(set);
+    os_exec_close(low);
+    if (ops->close(store, (struct chronik_done){closed, &done}) == CHRONIK_PENDING)
+        sim_run(w, INT64_MAX, 100000, is_true, &done);
+    part_set_free(set);
+    plugin_host_free(host);
+    config_free(config);
+    sim_world_free(w);
+}
+
+/* ---- small helpers ---- */
+
+struct sent {
+    struct part_append a;
+    struct part_wait wait;
+    int fired, error;
+};
+
+static void reached(struct part_wait *wait, int16_t error)
+{
+    struct sent *s = wait->arg;
+    s->fired++;
+    s->error = error;
+}
+
+static struct batch_build build;
+
+/* A batch of n records; producer id -1: none. */
+static int16_t send_batch(struct sent *s, int n, int64_t ts, int64_t producer, int16_t epoch, int32_t seq)
+{
+    struct part *p = part_find(set, &id, 0);
+    struct batch_head h = batch_build_plain(0, CODEC_NONE);
+    const uint8_t *bytes;
+    h.producer_id = producer;
+    h.producer_epoch = producer < 0 ? -1 : epoch;
+    h.base_sequence = producer < 0 ? -1 : seq;
+    batch_begin(&build, &h);
+    for (int i = 0; i < n; i++)
+        batch_add(&build, ts + i, "k", 1, "value", 5, NULL, 0);
+    *s = (struct sent){.wait = {.fn = reached, .arg = s}};
+    ck_assert_int_gt(batch_finish(&build, &bytes, &s->a.n), 0);
+    s->a.batches = (uint8_t *)bytes;
+    s->a.acks = -1;
+    s->a.api_version = 9;
+    s->a.wait = &s->wait;
+    int16_t rc = part_append_batches(p, &s->a);
+    part_unref(p);
+    return rc;
+}
+
+static void settle(void)
+{
+    sim_run_for(w, SIM_S);
+}
+
+/* As send_batch, and waits until it is durable. */
+static int16_t send_and_settle(struct sent *s, int n, int64_t ts, int64_t producer, int16_t epoch, int32_t seq)
+{
+    int16_t rc = send_batch(s, n, ts, producer, epoch, seq);
+    settle();
+    return rc;
+}
+
+static struct part_read read_from(int64_t offset)
+{
+    struct part *p = part_find(set, &id, 0);
+    struct part_read r = {
+        .offset = offset, .leader_epoch = -1, .last_fetched_epoch = -1, .max_bytes = 1 << 20, .min_one = true};
+    int16_t rc = part_read(p, &r);
+    ck_assert_int_eq(rc, KAFKA_NONE);
+    part_release(p, r.pin);
+    part_unref(p);
+    return r;
+}
+
+static int64_t list(int64_t ts, int64_t *found_ts)
+{
+    struct part *p = part_find(set, &id, 0);
+    int64_t offset;
+    int32_t epoch;
+    ck_assert_int_eq(part_list_offset(p, ts, false, &offset, found_ts, &epoch), KAFKA_NONE);
+    part_unref(p);
+    return offset;
+}
+
+/* ---- tests ---- */
+
+START_TEST(c1_an_append_is_answered_and_readable_only_when_durable)
+{
+    struct sent s;
+    ck_assert_int_eq(send_batch(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert(s.a.waiting);
+    ck_assert_int_eq(s.a.base_offset, 0);
+    ck_assert_int_eq(s.fired, 0);
+    ck_assert_uint_eq(read_from(0).bytes, 0);
+    settle();
+    ck_assert_int_eq(s.fired, 1);
+    ck_assert_int_eq(s.error, KAFKA_NONE);
+    ck_assert_uint_gt(read_from(0).bytes, 0);
+    ck_assert_int_eq(read_from(0).view.high_watermark, 3);
+}
+END_TEST
+
+START_TEST(k4_a_repeat_in_flight_shares_the_first_ones_offset_and_completion)
+{
+    struct sent first, again, gap, next;
+    ck_assert_int_eq(send_batch(&first, 5, 1000, 77, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_batch(&again, 5, 1000, 77, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(again.a.base_offset, 0);
+    ck_assert(again.a.waiting);
+    ck_assert_int_eq(send_batch(&gap, 5, 1000, 77, 0, 6), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(send_batch(&next, 1, 1000, 77, 0, 5), KAFKA_NONE);
+    ck_assert_int_eq(next.a.base_offset, 5);
+    settle();
+    ck_assert(first.fired == 1 && again.fired == 1 && next.fired == 1 && gap.fired == 0);
+    ck_assert_int_eq(read_from(0).view.log_end, 6);
+}
+END_TEST
+
+static void fired(struct part_fetch *f)
+{
+    ++*(int *)f->arg;
+}
+
+START_TEST(a_waiting_fetch_wakes_once_when_enough_bytes_are_there)
+{
+    struct part *p = part_find(set, &id, 0);
+    int wakes = 0;
+    struct sent s;
+    struct part_fetch f = {.need = 150, .fire = fired, .arg = &wakes};
+    struct part_fetch_node n = {0};
+    ck_assert(part_fetch_wait(p, &n, &f, 0));
+    ck_assert_int_eq(send_batch(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(wakes, 0);
+    ck_assert_int_eq(send_batch(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(send_batch(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(wakes, 1);
+    ck_assert(!part_fetch_claim(&f));
+    part_fetch_unwait(&n);
+    ck_assert(!part_fetch_wait(p, &n, &f, 0));
+    part_unref(p);
+}
+END_TEST
+
+START_TEST(k3_offsets_by_time_are_those_of_records_not_of_batches)
+{
+    struct sent s;
+    int64_t ts;
+    ck_assert_int_eq(send_and_settle(&s, 10, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_and_settle(&s, 10, 5000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_and_settle(&s, 10, 2000, -1, 0, 0), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(list(-2, &ts), 0);
+    ck_assert_int_eq(list(-1, &ts), 30);
+    ck_assert_int_eq(list(1004, &ts), 4);
+    ck_assert_int_eq(ts, 1004);
+    ck_assert_int_eq(list(1010, &ts), 10);
+    ck_assert_int_eq(list(5003, &ts), 13);
+    ck_assert_int_eq(list(9000, &ts), -1);
+    ck_assert_int_eq(list(-3, &ts), 19);
+    ck_assert_int_eq(ts, 5009);
+}
+END_TEST
+
+START_TEST(epochs_are_found_again_after_the_partition_was_reopened)
+{
+    struct sent s;
+    struct err e;
+    int32_t epoch;
+    int64_t end;
+    ck_assert_int_eq(send_and_settle(&s, 4, 1000, 9, 0, 0), KAFKA_NONE);
+    spec_open(3);
+    ck_assert_int_eq(send_and_settle(&s, 4, 1000, 9, 0, 4), KAFKA_NONE);
+    settle();
+    ck_assert_int_gt(part_close(set, &id, 0, false, &e), 0);
+    settle();
+    spec_open(5);
+    struct part *p = part_find(set, &id, 0);
+    ck_assert_int_eq(part_epoch_end(p, 0, &epoch, &end), KAFKA_NONE);
+    ck_assert(epoch == 0 && end == 4);
+    ck_assert_int_eq(part_epoch_end(p, 4, &epoch, &end), KAFKA_NONE);
+    ck_assert(epoch == 3 && end == 8);
+    ck_assert_int_eq(part_epoch_end(p, 6, &epoch, &end), KAFKA_NONE);
+    ck_assert(epoch == -1 && end == -1);
+    part_unref(p);
+    /* The producer is known again too: a repeat is one. */
+    ck_assert_int_eq(send_and_settle(&s, 4, 1000, 9, 0, 4), KAFKA_NONE);
+    ck_assert_int_eq(s.a.base_offset, 4);
+    ck_assert_int_eq(send_and_settle(&s, 4, 1000, 9, 0, 12), KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+}
+END_TEST
+
+START_TEST(k6_a_fetch_inside_a_batch_gets_that_batch)
+{
+    struct sent s;
+    ck_assert_int_eq(send_and_settle(&s, 10, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_and_settle(&s, 10, 1000, -1, 0, 0), KAFKA_NONE);
+    settle();
+    uint64_t all = read_from(0).bytes;
+    ck_assert_uint_eq(read_from(5).bytes, all);
+    ck_assert_uint_eq(read_from(10).bytes, all / 2);
+    ck_assert_uint_eq(read_from(19).bytes, all / 2);
+    ck_assert_uint_eq(read_from(20).bytes, 0);
+}
+END_TEST
+
+static void deleted(struct part_delete *d, int16_t error)
+{
+    *(int *)d->arg = error;
+}
+
+START_TEST(deleted_records_are_gone_and_the_log_begins_inside_a_batch)
+{
+    struct sent s;
+    int error = -1;
+    int64_t ts;
+    struct part *p = part_find(set, &id, 0);
+    struct part_delete d = {.offset = 25, .fn = deleted, .arg = &error};
+    ck_assert_int_eq(send_and_settle(&s, 10, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_and_settle(&s, 10, 1000, -1, 0, 0), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(part_delete_records(p, &d), KAFKA_OFFSET_OUT_OF_RANGE);
+    d.offset = 13;
+    ck_assert_int_eq(part_delete_records(p, &d), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(error, KAFKA_NONE);
+    ck_assert_int_eq(d.low_watermark, 13);
+    ck_assert_int_eq(list(-2, &ts), 13);
+    struct part_read r = {.offset = 12, .leader_epoch = -1, .last_fetched_epoch = -1, .max_bytes = 100};
+    ck_assert_int_eq(part_read(p, &r), KAFKA_OFFSET_OUT_OF_RANGE);
+    part_unref(p);
+}
+END_TEST
+
+START_TEST(retention_removes_whole_old_segments_only)
+{
+    struct sent s;
+    int64_t ts, now = os_wall_ms(os);
+    topic.retention_ms = 10000;
+    topic.segment_bytes = 200;
+    spec_open(0);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(send_and_settle(&s, 5, i < 4 ? now - 60000 : now, -1, 0, 0), KAFKA_NONE);
+    settle();
+    part_retention_pass(set);
+    settle();
+    ck_assert_int_eq(list(-2, &ts), 20);
+    sim_clock_jump(os, now + 60000);
+    part_retention_pass(set);
+    settle();
+    ck_assert_int_eq(list(-2, &ts), 30);
+    ck_assert_int_eq(list(-1, &ts), 30);
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(a_partition_that_is_closed_fails_those_who_wait)
+{
+    struct sent s;
+    struct err e;
+    ck_assert_int_eq(send_batch(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_gt(part_close(set, &id, 0, true, &e), 0);
+    ck_assert_int_eq(s.fired, 1);
+    ck_assert_int_eq(s.error, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_ptr_null(part_find(set, &id, 0));
+    settle();
+}
+END_TEST
+
+START_TEST(what_clients_may_not_send_is_refused_with_kafkas_codes)
+{
+    struct sent s;
+    struct part *p = part_find(set, &id, 0);
+    ck_assert_int_eq(send_and_settle(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
+    s.a.batches[70] ^= 1;
+    ck_assert_int_eq(part_append_batches(p, &s.a), KAFKA_CORRUPT_MESSAGE);
+    s.a.n = 0;
+    ck_assert_int_eq(part_append_batches(p, &s.a), KAFKA_INVALID_RECORD);
+    ck_assert_int_eq(part_check_leader(p, -1), KAFKA_NONE);
+    ck_assert_int_eq(part_check_leader(p, 1), KAFKA_UNKNOWN_LEADER_EPOCH);
+    spec_open(2);
+    ck_assert_int_eq(part_check_leader(p, 1), KAFKA_FENCED_LEADER_EPOCH);
+    topic.max_message_bytes = 64;
+    spec_open(2);
+    ck_assert_int_eq(send_and_settle(&s, 3, 1000, -1, 0, 0), KAFKA_MESSAGE_TOO_LARGE);
+    config_topic_fill(config, NULL, 0, &topic);
+    part_unref(p);
+    settle();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("partition");
+    TCase *t = tcase_create("partition");
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, c1_an_append_is_answered_and_readable_only_when_durable);
+    tcase_add_test(t, k4_a_repeat_in_flight_shares_the_first_ones_offset_and_completion);
+    tcase_add_test(t, a_waiting_fetch_wakes_once_when_enough_bytes_are_there);
+    tcase_add_test(t, k3_offsets_by_time_are_those_of_records_not_of_batches);
+    tcase_add_test(t, epochs_are_found_again_after_the_partition_was_reopened);
+    tcase_add_test(t, k6_a_fetch_inside_a_batch_gets_that_batch);
+    tcase_add_test(t, deleted_records_are_gone_and_the_log_begins_inside_a_batch);
+    tcase_add_test(t, retention_removes_whole_old_segments_only);
+    tcase_add_test(t, a_partition_that_is_closed_fails_those_who_wait);
+    tcase_add_test(t, what_clients_may_not_send_is_refused_with_kafkas_codes);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
