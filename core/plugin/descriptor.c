@@ -173,25 +173,40 @@ static bool is_line(const char *s, size_t max)
     return n >= 1 && n <= max && s[n] == 0;
 }
 
+/* The first 80 bytes with '?' for what is not printable: a sentence stays one line whatever the module says. */
+struct shown {
+    char text[81];
+};
+
+static struct shown shown(const char *s)
+{
+    struct shown x;
+    size_t n = strnlen(s, sizeof x.text - 1);
+    for (size_t i = 0; i < n; i++)
+        x.text[i] = (char)((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i]);
+    x.text[n] = 0;
+    return x;
+}
+
 static int32_t check_names(const char *path, const struct chronik_plugin *d, struct err *e)
 {
     const char *prefix = find_kind(d->kind)->name;
     if (d->name == NULL)
         return err_set(e, CHRONIK_E_INVAL, "%s: field name: wanted a string, found NULL", path);
     if (!is_name(d->name))
-        return err_set(e, CHRONIK_E_INVAL, "%s: field name: wanted 1 to 63 of a-z, 0-9 and '-', found '%.80s'", path,
-                       d->name);
+        return err_set(e, CHRONIK_E_INVAL, "%s: field name: wanted 1 to 63 of a-z, 0-9 and '-', found '%s'", path,
+                       shown(d->name).text);
     if (strncmp(d->name, prefix, strlen(prefix)) != 0 || d->name[strlen(prefix)] != '-')
         return err_set(e, CHRONIK_E_INVAL, "%s: field name: wanted '%s-' and a word, found '%s'", path, prefix,
                        d->name);
     if (d->version == NULL)
         return err_set(e, CHRONIK_E_INVAL, "%s: field version: wanted a string, found NULL", path);
     if (!is_line(d->version, 63))
-        return err_set(e, CHRONIK_E_INVAL, "%s: field version: wanted 1 to 63 printable characters, found '%.80s'",
-                       path, d->version);
+        return err_set(e, CHRONIK_E_INVAL, "%s: field version: wanted 1 to 63 printable characters, found '%s'", path,
+                       shown(d->version).text);
     if (d->summary != NULL && !is_line(d->summary, 200))
-        return err_set(e, CHRONIK_E_INVAL, "%s: field summary: wanted NULL or one line, found '%.80s'", path,
-                       d->summary);
+        return err_set(e, CHRONIK_E_INVAL, "%s: field summary: wanted NULL or one line, found '%s'", path,
+                       shown(d->summary).text);
     return CHRONIK_DONE;
 }
 
@@ -282,8 +297,8 @@ static const char *wrong_default(const struct chronik_config_key *k)
 static int32_t check_key(const char *path, uint32_t i, const struct chronik_config_key *k, struct err *e)
 {
     if (k->name == NULL || strncmp(k->name, "chronik.", 8) != 0 || !is_line(k->name, 120))
-        return err_set(e, CHRONIK_E_INVAL, "%s: field config_keys[%u].name: wanted 'chronik.…', found '%.80s'", path, i,
-                       k->name != NULL ? k->name : "NULL");
+        return err_set(e, CHRONIK_E_INVAL, "%s: field config_keys[%u].name: wanted 'chronik.…', found '%s'", path, i,
+                       k->name != NULL ? shown(k->name).text : "NULL");
     if (k->type < CHRONIK_CONFIG_STRING || k->type > CHRONIK_CONFIG_CHOICE)
         return err_set(e, CHRONIK_E_INVAL, "%s: field config_keys[%u].type of %s: wanted 1 to 4, found %u", path, i,
                        k->name, k->type);
@@ -295,8 +310,8 @@ static int32_t check_key(const char *path, uint32_t i, const struct chronik_conf
                        k->dflt == NULL ? "dflt" : "doc", k->name);
     const char *wanted = wrong_default(k);
     if (wanted != NULL)
-        return err_set(e, CHRONIK_E_INVAL, "%s: field config_keys[%u].dflt of %s: wanted %s, found '%.80s'", path, i,
-                       k->name, wanted, k->dflt);
+        return err_set(e, CHRONIK_E_INVAL, "%s: field config_keys[%u].dflt of %s: wanted %s, found '%s'", path, i,
+                       k->name, wanted, shown(k->dflt).text);
     return CHRONIK_DONE;
 }
 

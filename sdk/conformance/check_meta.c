@@ -1,6 +1,7 @@
 /* check_meta.c: the checks of a metadata module in the real world: instance, proposals, order, barrier, reading back,
  * snapshots, closing, restarting. Each function is one line of the kit's report. */
 #include "meta_kit.h"
+#include "power.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -501,5 +502,6 @@ const struct kit_check kit_meta_checks[] = {
     {"a restart delivers the same log again", CHRONIK_CAP_DURABLE, a_restart_delivers_the_same_log_again, false},
     {"a restart installs a snapshot when the log begins later", CHRONIK_CAP_DURABLE | CHRONIK_CAP_SNAPSHOT,
      a_restart_installs_a_snapshot_when_the_log_begins_later, false},
+    {"power cuts lose nothing that was acknowledged", CHRONIK_CAP_POWER_SAFE, meta_power_cuts, true},
     {NULL, 0, NULL, false},
 };

@@ -1,5 +1,6 @@
 /* check_store.c: the checks of a storage module in the real world: instances, appending, durability, reading,
  * truncating and what survives it. Each function is one line of the kit's report. */
+#include "power.h"
 #include "store_kit.h"
 
 #include <stdlib.h>
@@ -559,5 +560,6 @@ const struct kit_check kit_store_checks[] = {
     CHECK_OF(several_threads_write_and_read_at_once, "several threads write and read at once", 0),
     CHECK_OF(closing_completes_all_that_is_pending_first, "closing completes all that is pending first", 0),
     CHECK_OF(store_restart, "everything is there after a restart", CHRONIK_CAP_DURABLE),
+    {"power cuts lose nothing that was announced durable", CHRONIK_CAP_POWER_SAFE, store_power_cuts, true},
     {NULL, 0, NULL, false},
 };

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,19 +16,29 @@
 /* ---- failing ---- */
 
 static int report_fd = STDERR_FILENO;
+static char stage[200];
 
 void kit_report_to(int fd)
 {
     report_fd = fd;
 }
 
-void kit_fail(const char *fmt, ...)
+void kit_where(const char *fmt, ...)
 {
-    char text[1000];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(stage, sizeof stage, fmt, ap);
     va_end(ap);
+}
+
+void kit_fail(const char *fmt, ...)
+{
+    char text[1000], what[750];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    int n = snprintf(text, sizeof text, "%s%s%s", stage, stage[0] != 0 ? ": " : "", what);
     size_t len = n < 0 ? 0 : min_size((size_t)n, sizeof text - 1);
     ssize_t ignored = write(report_fd, text, len);
     (void)ignored;
@@ -187,6 +198,11 @@ void kit_leave(void)
     inside--;
 }
 
+void kit_forget_inside(void)
+{
+    inside = 0;
+}
+
 bool kit_inside(void)
 {
     return inside > 0;
@@ -216,6 +232,8 @@ static void completed(void *arg, int32_t result)
     c->result = result;
     if (c->then != NULL)
         c->then(c->arg, result);
+    if (c->also != NULL)
+        c->also(c->also_arg, result);
     os_flag_set(c->kit->os, &c->flag);
 }
 
@@ -281,9 +299,26 @@ void kit_lend_readonly(void *p, size_t n)
     EXPECT(mprotect(loan_map(p), loan_pages(n), PROT_READ) == 0, "the kit cannot protect a page");
 }
 
+/* A loan that is back stays unreadable for a while, then its addresses go: a process has only so many mappings. */
 void kit_take_back(void *p, size_t n)
 {
-    EXPECT(mprotect(loan_map(p), loan_pages(n), PROT_NONE) == 0, "the kit cannot protect a page");
+    enum { KEPT = 1024 };
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct {
+        char *map;
+        size_t size;
+    } kept[KEPT];
+    static unsigned at;
+    char *map = loan_map(p);
+    size_t size = loan_pages(n);
+    EXPECT(mprotect(map, size, PROT_NONE) == 0, "the kit cannot protect a page");
+    pthread_mutex_lock(&lock);
+    if (kept[at].map != NULL)
+        munmap(kept[at].map, kept[at].size);
+    kept[at].map = map;
+    kept[at].size = size + loan_pages(1); /* the guard too */
+    at = (at + 1) % KEPT;
+    pthread_mutex_unlock(&lock);
 }
 
 static uint64_t next(uint64_t *x)

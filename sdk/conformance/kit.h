@@ -20,7 +20,8 @@ struct sim_world;
 struct kit_options {
     const char *const *set;
     unsigned n_set;
-    unsigned cuts; /* power cuts to try; 0: the default */
+    unsigned cuts;  /* power cuts to try; 0: the default */
+    bool sync_noop; /* syncs of the virtual disk do nothing: the power cuts must notice */
 };
 
 struct kit_call;
@@ -47,6 +48,8 @@ struct kit {
     } while (0)
 _Noreturn void kit_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void kit_report_to(int fd); /* where the sentence of kit_fail goes */
+/* What the check is at, to be named by kit_fail; "" for nothing. */
+void kit_where(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* The name of a result for sentences: "CHRONIK_E_BUSY (-9)". A few calls' answers stay valid. */
 const char *kit_code(int32_t rc);
@@ -74,6 +77,8 @@ struct kit_call {
     struct chronik_exec *where; /* the executor it must come on; NULL: any thread of the host */
     void (*then)(void *arg, int32_t result);
     void *arg;
+    void (*also)(void *arg, int32_t result); /* behind `then` */
+    void *also_arg;
 };
 
 struct kit_call *kit_call_new(struct kit *k, const char *what, struct chronik_exec *where);
@@ -82,6 +87,7 @@ struct chronik_done kit_done(struct kit_call *c);
 void kit_enter(void);
 void kit_leave(void);
 bool kit_inside(void);
+void kit_forget_inside(void); /* the node died inside a call */
 #define CALL(expr)                                                                                                     \
     __extension__({                                                                                                    \
         kit_enter();                                                                                                   \

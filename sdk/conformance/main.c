@@ -25,11 +25,13 @@ struct run {
 };
 
 static const char usage[] =
-    "usage: chronik-plugin-test [--only TEXT] [--set KEY=VALUE]... [--cuts N] [--list] [--verbose] MODULE.so\n"
+    "usage: chronik-plugin-test [--only TEXT] [--set KEY=VALUE]... [--cuts N] [--sync-noop] [--list] [--verbose] "
+    "MODULE.so\n"
     "Checks that a metadata or storage module of chronik keeps its contract.\n"
     "  --only TEXT      run only the checks whose name contains TEXT\n"
     "  --set KEY=VALUE  a setting of the module, instead of its default\n"
     "  --cuts N         how many power cuts to try when the module declares POWER_SAFE (default 200)\n"
+    "  --sync-noop      syncs do nothing during the power cuts: every durable module must fail them\n"
     "  --list           print the names of the checks\n"
     "  --verbose        show what the module logs\n"
     "Exit status: 0 all passed, 1 some failed, 2 the module or the arguments are no good.\n";
@@ -161,6 +163,8 @@ static const char *parse(struct run *r, int argc, char **argv)
             set[r->options.n_set++] = value_of(argc, argv, &i);
         } else if (strcmp(argv[i], "--cuts") == 0) {
             r->options.cuts = (unsigned)strtoul(value_of(argc, argv, &i), NULL, 10);
+        } else if (strcmp(argv[i], "--sync-noop") == 0) {
+            r->options.sync_noop = true;
         } else if (strcmp(argv[i], "--list") == 0) {
             r->list = true;
         } else if (strcmp(argv[i], "--verbose") == 0) {

@@ -32,6 +32,7 @@ struct meta {
     struct os_flag caught_up, leads;
     bool closed;
     void (*on_apply)(struct meta *t, uint64_t id);
+    void *user; /* of on_apply */
 };
 
 /* Makes an instance; `host` NULL takes the kit's. The result of create. */

@@ -126,17 +126,25 @@ void store_close(struct store *t)
 
 /* ---- partitions ---- */
 
-void part_init(struct part *p, struct store *t, int32_t number)
+void part_revive(struct part *p, struct store *t)
 {
     pthread_mutexattr_t attr;
-    *p = (struct part){.s = t, .id = {.topic = {.b = {0x70, 0x1c}}, .partition = number, .dir = UINT32_MAX}};
-    p->next_id = (uint64_t)number << 32;
-    p->batches = calloc(STORE_BATCHES, sizeof *p->batches);
-    EXPECT(p->batches != NULL, "the kit has no memory");
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(&p->lock, &attr);
     pthread_mutexattr_destroy(&attr);
+    p->s = t;
+    p->p = NULL;
+    p->await = 0;
+}
+
+void part_init(struct part *p, struct store *t, int32_t number)
+{
+    *p = (struct part){.s = t, .id = {.topic = {.b = {0x70, 0x1c}}, .partition = number, .dir = UINT32_MAX}};
+    p->next_id = (uint64_t)number << 32;
+    p->batches = calloc(STORE_BATCHES, sizeof *p->batches);
+    EXPECT(p->batches != NULL, "the kit has no memory");
+    part_revive(p, t);
 }
 
 void part_open(struct part *p, uint32_t flags)

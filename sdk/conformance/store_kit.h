@@ -47,6 +47,8 @@ void store_close(struct store *t);
 /* A model of partition `number` of a topic; opens it with the flags given (0 or CREATE). */
 void part_init(struct part *p, struct store *t, int32_t number);
 void part_open(struct part *p, uint32_t flags);
+/* The partition of a process that died, for the next one: the model stays, the handle is gone. */
+void part_revive(struct part *p, struct store *t);
 void part_close(struct part *p);
 
 /* Appends n batches of `records` records and about `bytes` bytes each, in one call; the model follows. */
