@@ -41,10 +41,14 @@ int main(int argc, char **argv)
         return 2;
     }
     struct os *os = os_real_new(2);
-    int status = os ? run(os, &o) : 1;
+    int status = 1;
     if (!os)
         fprintf(stderr, "chronik: no memory or no threads left to start with\n");
+    else if (os_fault_from_env(os, &e) < 0)
+        fprintf(stderr, "chronik: CHRONIK_TEST_FAULTS: %s\n", e.text);
     else
+        status = run(os, &o);
+    if (os)
         os_real_free(os);
     options_free(&o);
     return status;

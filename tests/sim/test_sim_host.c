@@ -21,6 +21,7 @@ static struct side {
     uint8_t buf[SIZE];
     uint64_t got, done;
     int32_t connected, ended;
+    struct os_flag closed;
 } server, client;
 
 static int32_t no_i64(void *arg, const char *key, int64_t *out)
@@ -193,6 +194,34 @@ static void play(uint64_t seed)
         CHRONIK_PENDING);
 }
 
+/* ---- the end ---- */
+
+static void hang_up(void *arg)
+{
+    struct side *s = arg;
+    s->t->stream_close(s->stream);
+    if (s->listener)
+        s->t->listen_close(s->listener);
+}
+
+static void exec_closed(void *arg, int32_t result)
+{
+    ck_assert_int_eq(result, CHRONIK_DONE);
+    os_flag_set(((struct side *)arg)->os, &((struct side *)arg)->closed);
+}
+
+static void side_close(struct side *s)
+{
+    struct chronik_task t = {.fn = hang_up, .arg = s};
+    s->t->exec_post(s->exec, &t);
+    sim_run_for(w, SIM_S);
+    if (s->file)
+        s->t->file_close(s->file);
+    ck_assert_int_eq(s->t->exec_close(s->exec, (struct chronik_done){exec_closed, s}), CHRONIK_PENDING);
+    ck_assert(os_flag_wait(s->os, &s->closed, SIM_S));
+    plugin_host_free(s->host);
+}
+
 static bool all_answered(void *arg)
 {
     return client.done == ROUNDS;
@@ -207,6 +236,8 @@ START_TEST(modules_on_two_nodes_talk_and_write_in_virtual_time)
         ck_assert_uint_eq(server.done, ROUNDS * SIZE);
         ck_assert(again == 0 || sim_hash(w) == hash);
         hash = sim_hash(w);
+        side_close(&client);
+        side_close(&server);
         sim_world_free(w);
     }
 }
