@@ -229,7 +229,9 @@ void rc_handle_append(struct rc *r, const struct rc_msg *msg)
     while (RC_MUTANT(NO_TRUNCATION) && from < msg->n_entries && msg->entries[from].index <= rc_log_last(&r->log)) {
         from++;
     }
-    rc_log_append(r, msg->entries + from, msg->n_entries - from);
+    if (from < msg->n_entries) {
+        rc_log_append(r, msg->entries + from, msg->n_entries - from);
+    }
     reply.index = msg->index + msg->n_entries;
     rc_log_commit_to(r, min_u64(msg->commit, RC_MUTANT(COMMIT_BEYOND_SENT) ? rc_log_last(&r->log) : reply.index));
     rc_send(r, &reply);
