@@ -149,7 +149,8 @@ static void raise_epoch(struct meta_state *st, const struct meta_topic **t, int3
 
 static void leave_then_raise(struct meta_state *st, const struct meta_topic **t, int32_t p, int32_t id)
 {
-    cmd_partition_leave(st, t, p, id);
+    if ((*t)->partitions[p]->n_isr > 1)
+        cmd_partition_leave(st, t, p, id);
     raise_epoch(st, t, p, id);
 }
 

@@ -90,6 +90,7 @@ START_TEST(without_its_checkpoint_the_state_is_rebuilt_from_the_log_alike)
     char path[128];
     snprintf(path, sizeof path, "%s/mark", checkpoint);
     ck_assert_int_eq(unlink(path), 0);
+    rig.opt.checkpoint_ms = 100000; /* status says why until the next one */
     rig.opt.join = false;
     rig_start(&rig);
     struct facts after = facts();
@@ -115,6 +116,7 @@ START_TEST(d3_one_flipped_bit_in_the_checkpoint_is_noticed_and_the_state_rebuilt
     fseek(f, 4096 * 2 + 100, SEEK_SET);
     fputc(c ^ 4, f);
     fclose(f);
+    rig.opt.checkpoint_ms = 100000; /* status says why until the next one */
     rig.opt.join = false;
     rig_start(&rig);
     struct facts after = facts();
