@@ -21,7 +21,6 @@ struct broker {
     struct broker_options o;
     struct os *os;
     struct datadirs dirs;
-    char *meta_path;
     struct plugin_host *store_host, *meta_host;
     chronik_store *store;
     struct os_exec *low;
@@ -184,14 +183,7 @@ static void first_pass_done(void *arg)
 
 static int32_t open_meta(struct broker *b, struct err *e)
 {
-    size_t n = strlen(b->dirs.v[0].path) + strlen(b->o.meta->desc.name) + 2;
-    b->meta_path = malloc(n);
-    if (!b->meta_path)
-        return err_set(e, CHRONIK_E_NOMEM, "out of memory for the metadata");
-    snprintf(b->meta_path, n, "%s/%s", b->dirs.v[0].path, b->o.meta->desc.name);
-    if (datadir_make(b->os, b->meta_path, e) < 0)
-        return e->code;
-    struct plugin_dir_config dir = {.path = b->meta_path, .id = b->dirs.v[0].id, .online = true};
+    struct plugin_dir_config dir = {.path = b->dirs.v[0].path, .id = b->dirs.v[0].id, .online = true};
     if (make_host(b, b->o.meta->desc.name, &dir, 1, &b->meta_host, e) < 0)
         return e->code;
     char checkpoint[4200];
@@ -411,7 +403,6 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     if (b->store_host)
         plugin_host_free(b->store_host);
     datadirs_close(&b->dirs);
-    free(b->meta_path);
     free(b);
 }
 
