@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "main/admin_parts.h"
 #include "main/dynamic.h"
 #include "main/reconcile_ops.h"
 #include "plugin/host.h"
@@ -29,6 +30,7 @@ struct broker {
     struct api *api;
     struct net *net;
     struct dynamic dynamic;
+    struct admin_parts admin;
     struct reconcile_ops reconcile;
     struct chronik_task retention;
     bool stopping;
@@ -178,6 +180,7 @@ static void first_pass_done(void *arg)
 {
     struct broker *b = arg;
     api_open(b->api);
+    admin_parts_ready(&b->admin);
     b->o.ready(b->o.arg);
 }
 
@@ -282,6 +285,20 @@ static int32_t listen_all(struct broker *b, struct err *e)
     return CHRONIK_DONE;
 }
 
+static int32_t open_admin(struct broker *b, struct err *e)
+{
+    b->admin = (struct admin_parts){
+        .os = b->os,
+        .meta = b->meta,
+        .parts = b->parts,
+        .net = b->net,
+        .dirs = &b->dirs,
+        .meta_module = b->o.meta->desc.name,
+        .store_module = b->o.store->desc.name,
+    };
+    return admin_parts_open(&b->admin, b->o.config, e);
+}
+
 /* ---- start and stop ---- */
 
 static int32_t start(struct broker *b, struct err *e)
@@ -320,6 +337,8 @@ static int32_t start(struct broker *b, struct err *e)
         rc = open_meta(b, e);
     if (rc > 0)
         rc = api_set_meta(b->api, b->meta, e);
+    if (rc > 0)
+        rc = open_admin(b, e);
     if (rc > 0)
         rc = start_meta(b, e);
     if (rc > 0)
@@ -386,7 +405,9 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     if (!b)
         return;
     __atomic_store_n(&b->stopping, true, __ATOMIC_RELEASE);
+    admin_parts_draining(&b->admin);
     stop_net(b, grace_ns);
+    admin_parts_close(&b->admin);
     stop_meta(b);
     stop_store(b);
     if (b->api) {
@@ -430,5 +451,8 @@ int32_t broker_start(const struct broker_options *o, struct broker **out, struct
 
 void broker_facts(struct broker *b, struct broker_facts *out)
 {
-    *out = (struct broker_facts){.cluster_id = b->dirs.cluster_id, .node_id = b->dirs.node_id, .ports = b->ports};
+    *out = (struct broker_facts){.cluster_id = b->dirs.cluster_id,
+                                 .node_id = b->dirs.node_id,
+                                 .ports = b->ports,
+                                 .admin = b->admin.address[0] ? b->admin.address : NULL};
 }

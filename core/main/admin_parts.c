@@ -1,0 +1,187 @@
+/* admin_parts.c: the sections of /status, the conditions of /readyz and the gauges of /metrics that need more than one
+ * part of the broker. Sections run on the admin thread and only read. */
+#include "main/admin_parts.h"
+
+#include "base/metrics.h"
+#include "base/uuid.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+static void add_number(struct cJSON *o, const char *name, uint64_t v)
+{
+    cJSON_AddNumberToObject(o, name, (double)v);
+}
+
+static void show_broker(void *arg, struct cJSON *o)
+{
+    struct admin_parts *a = arg;
+    char id[UUID_TEXT];
+    cJSON_AddStringToObject(o, "cluster_id", uuid_text(&a->dirs->cluster_id, id));
+    cJSON_AddNumberToObject(o, "node_id", a->dirs->node_id);
+    cJSON_AddNumberToObject(o, "broker_epoch", (double)meta_broker_epoch(a->meta));
+    cJSON_AddStringToObject(o, "meta_module", a->meta_module);
+    cJSON_AddStringToObject(o, "store_module", a->store_module);
+    add_number(o, "connections", net_connections(a->net));
+    add_number(o, "open_partitions", part_set_count(a->parts));
+}
+
+static void show_meta(void *arg, struct cJSON *o)
+{
+    struct admin_parts *a = arg;
+    struct meta_status s;
+    char digest[40];
+    meta_status_get(a->meta, &s);
+    snprintf(digest, sizeof digest, "%016llx%016llx", (unsigned long long)s.digest[0], (unsigned long long)s.digest[1]);
+    cJSON_AddStringToObject(o, "role",
+                            s.engine.role == CHRONIK_META_ROLE_LEADER     ? "leader"
+                            : s.engine.role == CHRONIK_META_ROLE_FOLLOWER ? "follower"
+                                                                          : "none");
+    cJSON_AddNumberToObject(o, "leader", s.engine.leader);
+    add_number(o, "epoch", s.engine.epoch);
+    add_number(o, "proposed", s.engine.proposed);
+    add_number(o, "persisted", s.engine.persisted);
+    add_number(o, "committed", s.engine.committed);
+    add_number(o, "applied", s.applied_index);
+    add_number(o, "seq", s.seq);
+    cJSON_AddStringToObject(o, "digest", digest);
+    add_number(o, "checkpoint_seq", s.checkpoint_seq);
+    add_number(o, "snapshot_seq", s.snapshot_seq);
+    add_number(o, "queued", s.queued);
+    add_number(o, "open", s.open);
+    add_number(o, "topics", s.topics);
+    add_number(o, "partitions", s.partitions);
+    add_number(o, "brokers", s.brokers);
+    add_number(o, "image_bytes", s.image_bytes);
+    cJSON_AddBoolToObject(o, "caught_up", s.caught_up);
+    cJSON_AddBoolToObject(o, "registered", s.registered);
+    cJSON_AddStringToObject(o, "stalled", s.stalled[0] ? s.stalled : s.engine_stalled);
+    cJSON_AddStringToObject(o, "stopped", s.stopped_why);
+    cJSON_AddStringToObject(o, "checkpoint", s.checkpoint);
+}
+
+static void show_partitions(void *arg, struct cJSON *o)
+{
+    struct admin_parts *a = arg;
+    struct meta_reconcile_status s;
+    meta_reconcile_status_get(a->meta, &s);
+    add_number(o, "opened", s.opened);
+    add_number(o, "failed", s.failed);
+    add_number(o, "strays", s.strays);
+    cJSON_AddStringToObject(o, "stray_names", s.stray_names);
+    cJSON_AddStringToObject(o, "last_error", s.last_error);
+}
+
+static void show_directories(void *arg, struct cJSON *o)
+{
+    struct admin_parts *a = arg;
+    struct cJSON *list = cJSON_AddArrayToObject(o, "list");
+    for (uint32_t i = 0; i < a->dirs->n; i++) {
+        struct cJSON *d = cJSON_CreateObject();
+        uint64_t free_bytes = 0, total = 0;
+        os_disk_free(a->os, a->dirs->v[i].path, &free_bytes, &total);
+        cJSON_AddStringToObject(d, "path", a->dirs->v[i].path);
+        add_number(d, "free_bytes", free_bytes);
+        add_number(d, "total_bytes", total);
+        cJSON_AddItemToArray(list, d);
+    }
+}
+
+/* ---- gauges ---- */
+
+static int64_t topics(void *arg)
+{
+    struct meta_status s;
+    meta_status_get(((struct admin_parts *)arg)->meta, &s);
+    return (int64_t)s.topics;
+}
+
+static int64_t open_partitions(void *arg)
+{
+    return (int64_t)part_set_count(((struct admin_parts *)arg)->parts);
+}
+
+#define PIPELINE(X)                                                                                                    \
+    X(proposed, s.engine.proposed)                                                                                     \
+    X(persisted, s.engine.persisted)                                                                                   \
+    X(committed, s.engine.committed)                                                                                   \
+    X(applied, s.applied_index)
+
+#define PIPELINE_GAUGE(name, value)                                                                                    \
+    static int64_t meta_##name(void *arg)                                                                              \
+    {                                                                                                                  \
+        struct meta_status s;                                                                                          \
+        meta_status_get(((struct admin_parts *)arg)->meta, &s);                                                        \
+        return (int64_t)(value);                                                                                       \
+    }
+PIPELINE(PIPELINE_GAUGE)
+
+static void add_gauges(struct admin_parts *a)
+{
+    metric_gauge_fn("topics", "", "Topics in the metadata", topics, a);
+    metric_gauge_fn("partitions_open", "", "Partitions that this broker has open", open_partitions, a);
+#define PIPELINE_ADD(name, value)                                                                                      \
+    metric_gauge_fn("meta_log_index", "stage=\"" #name "\"", "How far the metadata log is, by stage", meta_##name, a);
+    PIPELINE(PIPELINE_ADD)
+#undef PIPELINE_ADD
+}
+
+static void drop_gauges(void)
+{
+    metric_gauge_fn_drop("topics", "");
+    metric_gauge_fn_drop("partitions_open", "");
+#define PIPELINE_DROP(name, value) metric_gauge_fn_drop("meta_log_index", "stage=\"" #name "\"");
+    PIPELINE(PIPELINE_DROP)
+#undef PIPELINE_DROP
+}
+
+/* ---- life ---- */
+
+int32_t admin_parts_open(struct admin_parts *a, const struct config *c, struct err *e)
+{
+    const char *address = config_str(c, CFG_CHRONIK_ADMIN_LISTENER);
+    a->admin = admin_new(a->os);
+    if (!a->admin)
+        return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
+    a->started = admin_condition(a->admin, "started", "reading metadata and opening partitions");
+    a->serving = admin_condition(a->admin, "serving", "starting");
+    if (!a->started || !a->serving || admin_status(a->admin, "broker", show_broker, a) < 0 ||
+        admin_status(a->admin, "meta", show_meta, a) < 0 ||
+        admin_status(a->admin, "partitions", show_partitions, a) < 0 ||
+        admin_status(a->admin, "directories", show_directories, a) < 0)
+        return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
+    admin_condition_set(a->serving, true, "serving");
+    add_gauges(a);
+    if (!address || !*address)
+        return CHRONIK_DONE;
+    int32_t rc = admin_http_open(a->os, a->admin, address, NULL, &a->port, &a->http, e);
+    if (rc < 0)
+        return err_prefix(e, "chronik.admin.listener=%s", address);
+    const char *colon = strrchr(address, ':');
+    snprintf(a->address, sizeof a->address, "%.*s:%u", colon ? (int)(colon - address) : (int)strlen(address), address,
+             a->port);
+    return rc;
+}
+
+void admin_parts_ready(struct admin_parts *a)
+{
+    if (a->started)
+        admin_condition_set(a->started, true, "started");
+}
+
+void admin_parts_draining(struct admin_parts *a)
+{
+    if (a->serving)
+        admin_condition_set(a->serving, false, "draining: answers under way finish, new connections are refused");
+}
+
+void admin_parts_close(struct admin_parts *a)
+{
+    if (!a->admin)
+        return;
+    drop_gauges();
+    if (a->http)
+        admin_http_close(a->http);
+    admin_free(a->admin);
+    a->admin = NULL;
+}
