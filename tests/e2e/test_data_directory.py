@@ -7,7 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from harness import Tests, check, consume, other_user, produce  # noqa: E402
 
 tests = Tests()
-FIRST, OTHER = "AAAAAAAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBBBBBBA"
+FIRST, OTHER = "Zmlyc3QgY2x1c3RlciAxNg", "b3RoZXIgY2x1c3RlciAxNg"
 
 
 def sub(work, name):

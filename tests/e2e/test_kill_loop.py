@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import BUILD, LONG, SHORT, SLOW, Tests, check, wait_for  # noqa: E402
+from harness import BUILD, LONG, SHORT, SLOW, Tests, check, kcat, produce, wait_for  # noqa: E402
 
 tests = Tests()
 LOAD = os.path.join(BUILD, "tests/e2e/kill_load")
@@ -19,7 +19,7 @@ CONNECTIONS = 16 if SHORT else 64
 class Load:
     def __init__(self, broker, work):
         self.out = open(os.path.join(work, "load.log"), "w+b")
-        self.process = subprocess.Popen([LOAD, broker.address, "kills", "8", str(CONNECTIONS)], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([LOAD, str(broker.port), "kills", "8", str(CONNECTIONS)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.out)
 
     def acknowledged(self):
@@ -42,27 +42,41 @@ class Load:
         self.out.close()
 
 
-@tests.test
-def kill_9_under_load_loses_moves_and_doubles_no_acknowledged_record(work):
-    check(os.path.exists(LOAD), "tests/e2e/kill_load was not built: install librdkafka-dev and configure again")
-    seed = int(os.environ.get("CHRONIK_SEED", time.time_ns() % 1_000_000))
+def kill_rounds(b, work, rounds, seed):
+    """Kills and restarts the broker under load; the judge's (status, sentences)."""
     chance = random.Random(seed)
-    b = tests.broker(work, settings={"num.partitions": "8"}).start()
+    produce(b, "first", [b"x"])  # the broker serves
+    kcat(b, "-L", "-t", "kills")  # makes the topic
     load = Load(b, work)
     try:
         before = 0
-        for n in range(ROUNDS):
-            wait_for(f"acknowledged records in round {n} (seed {seed})", lambda: load.acknowledged() > before, 30)
+        for n in range(rounds):
+            wait_for(f"acknowledged records in round {n}", lambda: load.acknowledged() > before, 30)
             time.sleep(chance.uniform(0.05, 0.8))
             before = load.acknowledged()
             b.kill()
             b.start()
         wait_for("acknowledged records after the last restart", lambda: load.acknowledged() > before, 30)
-        status, said = load.verdict()
-        print(f"# {ROUNDS} rounds, {CONNECTIONS} connections, seed {seed}: {said.splitlines()[-1]}")
-        check(status == 0, f"seed {seed}: {said}")
+        return load.verdict()
     finally:
         load.end()
+
+
+@tests.test
+def kill_9_under_load_loses_moves_and_doubles_no_acknowledged_record(work):
+    check(os.path.exists(LOAD), "tests/e2e/kill_load was not built")
+    seed = int(os.environ.get("CHRONIK_SEED", time.time_ns() % 1_000_000))
+    b = tests.broker(work, settings={"num.partitions": "8"}).start()
+    status, said = kill_rounds(b, work, ROUNDS, seed)
+    print(f"# {ROUNDS} rounds, {CONNECTIONS} connections, seed {seed}: {said.splitlines()[-1]}")
+    check(status == 0, f"CHRONIK_SEED={seed}: {said}")
+
+
+@tests.test
+def the_judge_notices_a_store_that_forgets(work):
+    b = tests.broker(work, settings={"num.partitions": "8", "chronik.store": "mem"}).start()
+    status, said = kill_rounds(b, work, 1, 1)
+    check(status == 1 and "missing" in said, f"the judge says {status}: {said}")
 
 
 tests.main()
