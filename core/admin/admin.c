@@ -14,6 +14,8 @@
 #include "os/lock.h"
 #include "os/os.h"
 
+enum { CONDITION_TEXT = 300 };
+
 struct route {
     struct route *next;
     const char *method, *path, *doc;
@@ -32,8 +34,10 @@ struct admin_condition {
     struct admin_condition *next;
     struct admin *admin;
     const char *name;
+    bool (*fn)(void *arg, char *text, size_t n); /* NULL: as it was set */
+    void *arg;
     bool holds;
-    char text[160];
+    char text[CONDITION_TEXT];
 };
 
 struct admin {
@@ -154,14 +158,13 @@ const char *admin_query(const struct admin_call *c, const char *name, char *buf,
 
 /* ---- conditions ---- */
 
-struct admin_condition *admin_condition(struct admin *a, const char *name, const char *why_not)
+static struct admin_condition *add_condition(struct admin *a, const char *name)
 {
     struct admin_condition *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
     c->admin = a;
     c->name = name;
-    snprintf(c->text, sizeof c->text, "%s", why_not);
     os_mutex_lock(&a->lock);
     struct admin_condition **end = &a->conditions;
     while (*end)
@@ -169,6 +172,26 @@ struct admin_condition *admin_condition(struct admin *a, const char *name, const
     *end = c;
     os_mutex_unlock(&a->lock);
     return c;
+}
+
+struct admin_condition *admin_condition(struct admin *a, const char *name, const char *why_not)
+{
+    struct admin_condition *c = add_condition(a, name);
+    if (c)
+        admin_condition_set(c, false, "%s", why_not);
+    return c;
+}
+
+int32_t admin_condition_fn(struct admin *a, const char *name, bool (*fn)(void *arg, char *text, size_t n), void *arg)
+{
+    struct admin_condition *c = add_condition(a, name);
+    if (!c)
+        return CHRONIK_E_NOMEM;
+    os_mutex_lock(&a->lock);
+    c->fn = fn;
+    c->arg = arg;
+    os_mutex_unlock(&a->lock);
+    return CHRONIK_DONE;
 }
 
 void admin_condition_set(struct admin_condition *c, bool holds, const char *fmt, ...)
@@ -184,13 +207,33 @@ void admin_condition_set(struct admin_condition *c, bool holds, const char *fmt,
     os_mutex_unlock(&c->admin->lock);
 }
 
+/* The condition behind c (the first when it is NULL); conditions are never removed. */
+static struct admin_condition *next_condition(struct admin *a, struct admin_condition *c)
+{
+    os_mutex_lock(&a->lock);
+    c = c ? c->next : a->conditions;
+    os_mutex_unlock(&a->lock);
+    return c;
+}
+
+static bool look_at(struct admin_condition *c, char text[CONDITION_TEXT])
+{
+    text[0] = 0;
+    os_mutex_lock(&c->admin->lock);
+    bool (*fn)(void *arg, char *text, size_t n) = c->fn;
+    bool holds = c->holds;
+    if (!fn)
+        memcpy(text, c->text, CONDITION_TEXT);
+    os_mutex_unlock(&c->admin->lock);
+    return fn ? fn(c->arg, text, CONDITION_TEXT) : holds;
+}
+
 bool admin_ready(struct admin *a)
 {
+    char text[CONDITION_TEXT];
     bool ready = true;
-    os_mutex_lock(&a->lock);
-    for (struct admin_condition *c = a->conditions; c; c = c->next)
-        ready = ready && c->holds;
-    os_mutex_unlock(&a->lock);
+    for (struct admin_condition *c = NULL; (c = next_condition(a, c));)
+        ready = look_at(c, text) && ready;
     return ready;
 }
 
@@ -205,13 +248,13 @@ static int get_livez(void *arg, struct admin_call *c)
 static int get_readyz(void *arg, struct admin_call *c)
 {
     struct admin *a = arg;
+    char text[CONDITION_TEXT];
     bool ready = true;
-    os_mutex_lock(&a->lock);
-    for (struct admin_condition *k = a->conditions; k; k = k->next) {
-        ready = ready && k->holds;
-        admin_printf(&c->out, "%s %s: %s\n", k->holds ? "ok " : "not", k->name, k->text);
+    for (struct admin_condition *k = NULL; (k = next_condition(a, k));) {
+        bool holds = look_at(k, text);
+        ready = ready && holds;
+        admin_printf(&c->out, "%s %s: %s\n", holds ? "ok " : "not", k->name, text);
     }
-    os_mutex_unlock(&a->lock);
     admin_printf(&c->out, ready ? "ready\n" : "not ready\n");
     c->status = ready ? 200 : 503;
     return ADMIN_DONE;
@@ -226,16 +269,16 @@ static int get_metrics(void *arg, struct admin_call *c)
 
 static void add_conditions(struct admin *a, cJSON *o)
 {
+    char text[CONDITION_TEXT];
     bool ready = true;
     cJSON *list = cJSON_AddObjectToObject(o, "conditions");
-    os_mutex_lock(&a->lock);
-    for (struct admin_condition *k = a->conditions; k; k = k->next) {
+    for (struct admin_condition *k = NULL; (k = next_condition(a, k));) {
+        bool holds = look_at(k, text);
         cJSON *one = cJSON_AddObjectToObject(list, k->name);
-        cJSON_AddBoolToObject(one, "holds", k->holds);
-        cJSON_AddStringToObject(one, "text", k->text);
-        ready = ready && k->holds;
+        cJSON_AddBoolToObject(one, "holds", holds);
+        cJSON_AddStringToObject(one, "text", text);
+        ready = ready && holds;
     }
-    os_mutex_unlock(&a->lock);
     cJSON_AddBoolToObject(o, "ready", ready);
 }
 

@@ -69,6 +69,9 @@ int32_t admin_status(struct admin *a, const char *section, void (*fn)(void *arg,
 /* A condition that must hold for the broker to be ready; not at first. The name is borrowed. Any thread. NULL: no
  * memory. */
 struct admin_condition *admin_condition(struct admin *a, const char *name, const char *why_not);
+/* A condition that is looked at when somebody asks: fn says whether it holds and puts a text. On the admin thread (or
+ * the caller's of admin_ready); must not block. E_NOMEM. */
+int32_t admin_condition_fn(struct admin *a, const char *name, bool (*fn)(void *arg, char *text, size_t n), void *arg);
 /* Any thread. The text says what is going on: "recovering 3 of 10 partitions". */
 void admin_condition_set(struct admin_condition *c, bool holds, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool admin_ready(struct admin *a); /* any thread */

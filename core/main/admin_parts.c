@@ -87,6 +87,35 @@ static void show_directories(void *arg, struct cJSON *o)
     }
 }
 
+/* ---- conditions ---- */
+
+/* Progress is checked: what is committed and not applied without a reason makes the broker unready. */
+static bool metadata_holds(void *arg, char *text, size_t n)
+{
+    struct admin_parts *a = arg;
+    struct meta_status s;
+    meta_status_get(a->meta, &s);
+    const char *wrong = s.stopped_why[0] ? s.stopped_why : s.stalled[0] ? s.stalled : s.engine_stalled;
+    snprintf(text, n, "%s, command %llu%s%s", s.caught_up ? "caught up" : "catching up", (unsigned long long)s.seq,
+             wrong[0] ? "; " : "", wrong);
+    return s.caught_up && s.registered && !s.stopped && !s.stalled[0];
+}
+
+static bool partitions_hold(void *arg, char *text, size_t n)
+{
+    struct admin_parts *a = arg;
+    struct meta_reconcile_status r;
+    struct meta_status s;
+    meta_reconcile_status_get(a->meta, &r);
+    meta_status_get(a->meta, &s);
+    if (r.first_pass_done)
+        snprintf(text, n, "%llu open, %llu failed%s%s", (unsigned long long)part_set_count(a->parts),
+                 (unsigned long long)r.failed, r.last_error[0] ? "; last error: " : "", r.last_error);
+    else
+        snprintf(text, n, "recovering %llu of %llu", (unsigned long long)r.opened, (unsigned long long)s.partitions);
+    return r.first_pass_done;
+}
+
 /* ---- gauges ---- */
 
 static int64_t topics(void *arg)
@@ -145,8 +174,9 @@ int32_t admin_parts_open(struct admin_parts *a, const struct config *c, struct e
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
     a->started = admin_condition(a->admin, "started", "reading metadata and opening partitions");
     a->serving = admin_condition(a->admin, "serving", "starting");
-    if (!a->started || !a->serving || admin_status(a->admin, "broker", show_broker, a) < 0 ||
-        admin_status(a->admin, "meta", show_meta, a) < 0 ||
+    if (!a->started || !a->serving || admin_condition_fn(a->admin, "metadata", metadata_holds, a) < 0 ||
+        admin_condition_fn(a->admin, "partitions", partitions_hold, a) < 0 ||
+        admin_status(a->admin, "broker", show_broker, a) < 0 || admin_status(a->admin, "meta", show_meta, a) < 0 ||
         admin_status(a->admin, "partitions", show_partitions, a) < 0 ||
         admin_status(a->admin, "directories", show_directories, a) < 0)
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
@@ -154,7 +184,8 @@ int32_t admin_parts_open(struct admin_parts *a, const struct config *c, struct e
     add_gauges(a);
     if (!address || !*address)
         return CHRONIK_DONE;
-    int32_t rc = admin_http_open(a->os, a->admin, address, NULL, &a->port, &a->http, e);
+    int32_t rc =
+        admin_http_open(a->os, a->admin, address, config_str(c, CFG_CHRONIK_ADMIN_TOKEN_FILE), &a->port, &a->http, e);
     if (rc < 0)
         return err_prefix(e, "chronik.admin.listener=%s", address);
     const char *colon = strrchr(address, ':');

@@ -112,6 +112,23 @@ START_TEST(readiness_names_each_condition_and_what_is_missing)
 }
 END_TEST
 
+static bool looked_at(void *arg, char *text, size_t n)
+{
+    snprintf(text, n, "asked %d times", ++changes);
+    return changes > 1;
+}
+
+START_TEST(a_condition_can_be_looked_at_when_somebody_asks)
+{
+    char text[1000];
+    ck_assert_int_eq(admin_condition_fn(admin, "lag", looked_at, NULL), CHRONIK_DONE);
+    ck_assert_int_eq(status_of("GET", "/readyz", false, text, sizeof text), 503);
+    ck_assert_ptr_nonnull(strstr(text, "not lag: asked 1 times\n"));
+    ck_assert_int_eq(status_of("GET", "/readyz", false, text, sizeof text), 200);
+    ck_assert(admin_ready(admin));
+}
+END_TEST
+
 START_TEST(s7_the_status_carries_version_build_id_and_the_registered_sections)
 {
     char text[4000];
@@ -315,6 +332,7 @@ int main(void)
     tcase_set_timeout(t, 20);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, readiness_names_each_condition_and_what_is_missing);
+    tcase_add_test(t, a_condition_can_be_looked_at_when_somebody_asks);
     tcase_add_test(t, s7_the_status_carries_version_build_id_and_the_registered_sections);
     tcase_add_test(t, what_changes_something_needs_the_right_to);
     tcase_add_test(t, unknown_paths_and_wrong_methods_are_answered);
