@@ -1,5 +1,6 @@
-/* chronik/store.h: a storage module keeps, for each partition, a log of record batches that it never looks into.
- * Offsets are record offsets; the bytes of a batch are the wire's.
+/* chronik/store.h: a storage module keeps, for each partition, a log of record batches that it never looks into: at
+ * most at the header of a batch, to find where the next one begins. Offsets are record offsets; the bytes of a batch
+ * are the wire's, version 2, one whole batch for each struct chronik_batch_info.
  *
  * Ends: `written` is the offset behind the last readable batch; `durable` is the offset up to which everything survives
  * a power cut; durable <= written. Offsets in calls: "from" inclusive, "end" exclusive. */
@@ -159,9 +160,11 @@ struct chronik_store_ops {
     /* Any thread. E_RANGE when from < log start or from > written. */
     int32_t (*read)(chronik_store_part *p, struct chronik_read *r);
     void (*release)(chronik_store_pin *pin);
-    /* The log begins at `offset` (also inside a batch). Completes when durable. */
+    /* The log begins at `offset` (also inside a batch). Completes when durable. Nothing to do at or below the log
+     * start: CHRONIK_DONE. E_RANGE above the written end. */
     int32_t (*truncate_prefix)(chronik_store_part *p, int64_t offset, struct chronik_done done);
-    /* Drops everything at and above `offset` (a batch boundary). Bytes that were readable are never overwritten. */
+    /* Drops everything at and above `offset` (a batch boundary, else E_INVAL). Nothing to do at or above the written
+     * end: CHRONIK_DONE. Bytes that were readable are never overwritten. */
     int32_t (*truncate_suffix)(chronik_store_part *p, int64_t offset, struct chronik_done done);
     int32_t (*roll)(chronik_store_part *p); /* seal the active segment, if it holds anything */
     /* All segments, oldest first; the last one is active. Blocking only for memory. */
@@ -170,8 +173,8 @@ struct chronik_store_ops {
     /* Base offset of a batch at or before the first one whose max timestamp is >= ts, near it: read on from there.
      * Never below the log start. E_NOTFOUND when there is none. */
     int32_t (*find_time)(chronik_store_part *p, int64_t ts, int64_t *offset);
-    /* Replace the sealed range [from, end) by other batches (REPLACE). commit fails with E_STALE if it was truncated
-     * meanwhile. */
+    /* Replace the range [from, end) of whole sealed segments by other batches (REPLACE). commit fails with E_STALE if a
+     * suffix truncation touched the range meanwhile; after a prefix truncation inside it the store may do either. */
     int32_t (*replace_begin)(chronik_store_part *p, int64_t from, int64_t end, void **rw);
     int32_t (*replace_write)(void *rw, const struct chronik_batch_info *b, const struct chronik_iov *iov,
                              uint32_t n_iov);

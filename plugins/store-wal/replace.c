@@ -10,6 +10,7 @@ struct rewrite {
     struct st_seg *g;
     struct chronik_file *f;
     int64_t from, end;
+    uint32_t gen; /* of the partition at begin: no suffix was truncated since */
     int32_t failed;
 };
 
@@ -66,6 +67,7 @@ int32_t st_replace_begin(chronik_store_part *p, int64_t from, int64_t end, void 
     if (r > 0) {
         p->next_serial++;
         p->replacing = 1;
+        w->gen = p->gen;
     }
     pthread_mutex_unlock(&p->mu);
     pthread_mutex_unlock(&p->wmu);
@@ -146,7 +148,7 @@ static int32_t rewrite_commit(struct rewrite *w)
     record_fill(w, &x);
     pthread_mutex_lock(&p->wmu);
     n = range_find(p, w->from, w->end, &first);
-    r = n == 0 || p->deleted ? CHRONIK_E_STALE : wal_admit(p->dir, sizeof x, RECLOG_URGENT);
+    r = n == 0 || p->deleted || w->gen != p->gen ? CHRONIK_E_STALE : wal_admit(p->dir, sizeof x, RECLOG_URGENT);
     if (r > 0)
         r = wal_append(p->dir, WAL_REPLACE, &v, 1, NULL, -1, (struct chronik_done){0}, &number);
     if (r > 0) {

