@@ -88,7 +88,7 @@ bool rig_begin(struct rig *r)
                                      .dir_failed = dir_failed,
                                      .fatal = host_fatal};
     r->registered = r->caught_up = r->closed = r->failed = (struct os_flag){0};
-    ck_assert_int_eq(plugin_host_new(&cfg, &r->host), CHRONIK_DONE);
+    CHECK(plugin_host_new(&cfg, &r->host) == CHRONIK_DONE);
     struct err e = {0};
     if (meta_new(r->os, plugin_host_table(r->host), r->ops, &r->opt, &r->m, &e) < 0) {
         snprintf(r->failed_text, sizeof r->failed_text, "%.255s", e.text);
@@ -101,10 +101,10 @@ bool rig_begin(struct rig *r)
 
 void rig_start(struct rig *r)
 {
-    ck_assert_msg(rig_begin(r), "%s", r->failed_text);
+    CHECK(rig_begin(r));
     struct err e = {0};
-    ck_assert_int_eq(meta_start(r->m, &e), CHRONIK_DONE);
-    ck_assert(os_flag_wait(r->os, r->opt.join ? &r->registered : &r->caught_up, INT64_C(20000000000)));
+    CHECK(meta_start(r->m, &e) == CHRONIK_DONE);
+    CHECK(os_flag_wait(r->os, r->opt.join ? &r->registered : &r->caught_up, INT64_C(20000000000)));
 }
 
 static void on_closed(void *arg, int32_t rc)
@@ -117,7 +117,7 @@ void rig_stop(struct rig *r)
 {
     meta_reader_close(r->reader);
     meta_close(r->m, (struct chronik_done){on_closed, r});
-    ck_assert(os_flag_wait(r->os, &r->closed, INT64_C(20000000000)));
+    CHECK(os_flag_wait(r->os, &r->closed, INT64_C(20000000000)));
     meta_free(r->m);
     plugin_host_free(r->host);
     r->m = NULL;
@@ -153,8 +153,8 @@ struct rig_result rig_do(struct rig *r, const struct meta_command *c)
 {
     struct rig_result out;
     rig_post(r, c, 0, &out);
-    ck_assert_int_eq(out.refused, CHRONIK_PENDING);
-    ck_assert(os_flag_wait(r->os, &out.done, INT64_C(40000000000)));
+    CHECK(out.refused == CHRONIK_PENDING);
+    CHECK(os_flag_wait(r->os, &out.done, INT64_C(40000000000)));
     return out;
 }
 
