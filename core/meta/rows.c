@@ -298,29 +298,84 @@ static bool key_is(const void *key, size_t kn, const char *name)
     return kn == strlen(name) && memcmp(key, name, kn) == 0;
 }
 
+/* The shape of a proposer's row or of kept results: what apply.c will read from it later. */
+static bool proposer_row_ok(struct meta_state *st, const uint8_t *key, size_t kn, struct meta_rd r)
+{
+    mr_uv(&r);
+    if (key[0] == 'P') {
+        mr_uv(&r);
+        return kn == 22 && rd_done(&r);
+    }
+    uint32_t n = mr_count(&r, 2);
+    for (uint32_t i = 0; i < n && !r.bad; i++) {
+        mr_iv(&r);
+        uint8_t head = mr_u8(&r);
+        if ((head & 0x7f) > META_RESULT_VALUES)
+            return false;
+        for (unsigned k = 0; k < (head & 0x7f); k++)
+            mr_iv(&r);
+        if (head & 0x80)
+            mr_str_some(&r);
+    }
+    return kn == 30 && n > 0 && rd_done(&r);
+}
+
+static bool fact_row(struct meta_state *st, const uint8_t *key, size_t kn, struct meta_rd r)
+{
+    if (key_is(key, kn, META_FACT_CLUSTER)) {
+        st->img.cluster_id = mr_uuid(&r);
+    } else if (key_is(key, kn, META_FACT_PRODUCERS)) {
+        st->img.producer_next = mr_iv(&r);
+        if (st->img.producer_next < 0)
+            return false;
+    } else if (key_is(key, kn, META_FACT_FEATURES)) {
+        st->img.features_epoch = mr_iv(&r);
+    } else if (key_is(key, kn, META_FACT_ENGINE)) {
+        st->img.fenced = mr_u8(&r) != 0;
+        st->img.engine_epoch = mr_uv(&r);
+        mr_uuid(&r);
+        mr_str_some(&r);
+    } else {
+        return false;
+    }
+    return rd_done(&r);
+}
+
 /* Rows that are kept as bytes; some also have a place in the image. */
 static bool restore_plain(struct meta_state *st, const uint8_t *key, size_t kn, const void *value, size_t vn)
 {
     struct meta_rd r = mr_of(value, vn);
     if (mr_u8(&r) != ROW_FORMAT || meta_row_get(&st->img, key, kn))
         return false;
-    if (key_is(key, kn, META_FACT_CLUSTER))
-        st->img.cluster_id = mr_uuid(&r);
-    else if (key_is(key, kn, META_FACT_PRODUCERS))
-        st->img.producer_next = mr_iv(&r);
-    else if (key_is(key, kn, META_FACT_FEATURES))
-        st->img.features_epoch = mr_iv(&r);
-    else if (key_is(key, kn, META_FACT_ENGINE)) {
-        st->img.fenced = mr_u8(&r) != 0;
-        st->img.engine_epoch = mr_uv(&r);
-    } else if (key[0] == 'D')
-        st->img.n_deleted++;
-    else if (!strchr("FPR", key[0]))
-        return false;
-    if (r.bad)
-        return false;
-    meta_row_put(st, key, kn, value, vn);
-    return true;
+    bool ok = false;
+    switch (key[0]) {
+    case 'A':
+        ok = fact_row(st, key, kn, r);
+        break;
+    case 'D': {
+        mr_iv(&r);
+        mr_str_some(&r);
+        for (uint32_t n = mr_count(&r, 1); n > 0 && !r.bad; n--)
+            mr_iv32(&r);
+        ok = kn == 17 && rd_done(&r);
+        st->img.n_deleted += ok;
+        break;
+    }
+    case 'F':
+        mr_iv(&r);
+        mr_str_some(&r);
+        ok = rd_done(&r);
+        break;
+    case 'P':
+    case 'R':
+        ok = proposer_row_ok(st, key, kn, r);
+        break;
+    default:
+        break;
+    }
+    if (ok)
+        meta_row_put(st, key, kn, value, vn);
+    return ok;
 }
 
 bool meta_restore_row(struct meta_state *st, const void *key, size_t kn, const void *value, size_t vn)
