@@ -14,9 +14,41 @@
 enum { HELD_MAX = 16 };
 
 static _Thread_local struct {
-    const struct os_mutex *m[HELD_MAX];
+    struct {
+        const void *lock;
+        int rank;
+    } l[HELD_MAX];
     int n;
 } held;
+
+static void held_add(const void *lock, int rank)
+{
+    if (!LOCK_CHECKED)
+        return;
+    for (int i = 0; i < held.n; i++)
+        CHECK(held.l[i].rank < rank); /* locks are taken in rising rank, none twice */
+    CHECK(held.n < HELD_MAX);
+    held.l[held.n].lock = lock;
+    held.l[held.n++].rank = rank;
+}
+
+static int held_find(const void *lock)
+{
+    for (int i = held.n - 1; i >= 0; i--)
+        if (held.l[i].lock == lock)
+            return i;
+    return -1;
+}
+
+static void held_remove(const void *lock)
+{
+    if (!LOCK_CHECKED)
+        return;
+    int i = held_find(lock);
+    CHECK(i >= 0);
+    for (held.n--; i < held.n; i++)
+        held.l[i] = held.l[i + 1];
+}
 
 void os_mutex_init(struct os_mutex *m, int rank)
 {
@@ -31,31 +63,13 @@ void os_mutex_destroy(struct os_mutex *m)
 
 void os_mutex_lock(struct os_mutex *m)
 {
-    if (LOCK_CHECKED) {
-        for (int i = 0; i < held.n; i++)
-            CHECK(held.m[i]->rank < m->rank);
-        CHECK(held.n < HELD_MAX);
-        held.m[held.n++] = m;
-    }
+    held_add(m, m->rank);
     CHECK(pthread_mutex_lock(&m->m) == 0);
-}
-
-static int held_find(const struct os_mutex *m)
-{
-    for (int i = held.n - 1; i >= 0; i--)
-        if (held.m[i] == m)
-            return i;
-    return -1;
 }
 
 void os_mutex_unlock(struct os_mutex *m)
 {
-    if (LOCK_CHECKED) {
-        int i = held_find(m);
-        CHECK(i >= 0);
-        for (held.n--; i < held.n; i++)
-            held.m[i] = held.m[i + 1];
-    }
+    held_remove(m);
     CHECK(pthread_mutex_unlock(&m->m) == 0);
 }
 
@@ -63,6 +77,35 @@ void os_mutex_held(struct os_mutex *m)
 {
     if (LOCK_CHECKED)
         CHECK(held_find(m) >= 0);
+}
+
+void os_rwlock_init(struct os_rwlock *l, int rank)
+{
+    CHECK(pthread_rwlock_init(&l->l, NULL) == 0);
+    l->rank = rank;
+}
+
+void os_rwlock_destroy(struct os_rwlock *l)
+{
+    CHECK(pthread_rwlock_destroy(&l->l) == 0);
+}
+
+void os_rwlock_read(struct os_rwlock *l)
+{
+    held_add(l, l->rank);
+    CHECK(pthread_rwlock_rdlock(&l->l) == 0);
+}
+
+void os_rwlock_write(struct os_rwlock *l)
+{
+    held_add(l, l->rank);
+    CHECK(pthread_rwlock_wrlock(&l->l) == 0);
+}
+
+void os_rwlock_unlock(struct os_rwlock *l)
+{
+    held_remove(l);
+    CHECK(pthread_rwlock_unlock(&l->l) == 0);
 }
 
 int os_locks_held(void)

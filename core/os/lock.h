@@ -42,6 +42,19 @@ void os_mutex_unlock(struct os_mutex *m);
 /* Asserts (unless NDEBUG_LOCKS) that the calling thread holds it. */
 void os_mutex_held(struct os_mutex *m);
 
+/* Many readers or one writer, under the same ranks; for what is read by all loops and changed seldom. A thread must not
+ * take it twice, not even to read. */
+struct os_rwlock {
+    pthread_rwlock_t l;
+    int rank;
+};
+
+void os_rwlock_init(struct os_rwlock *l, int rank);
+void os_rwlock_destroy(struct os_rwlock *l);
+void os_rwlock_read(struct os_rwlock *l);
+void os_rwlock_write(struct os_rwlock *l);
+void os_rwlock_unlock(struct os_rwlock *l);
+
 /* How many locks the calling thread holds (0 with NDEBUG_LOCKS), and forgetting all above that number without
  * unlocking them. For the simulator alone: a virtual node that dies inside a task takes its locks with it. */
 int os_locks_held(void);

@@ -33,7 +33,7 @@ struct part_set *part_set_new(const struct part_set_config *cfg)
         free(s);
         return NULL;
     }
-    pthread_rwlock_init(&s->lock, NULL);
+    os_rwlock_init(&s->lock, LOCK_REGISTRY);
     os_mutex_init(&s->side_mu, LOCK_REGISTRY);
     s->side_task = (struct chronik_task){.fn = part_sidecars_run, .arg = s};
     return s;
@@ -49,7 +49,7 @@ void part_set_free(struct part_set *s)
     if (!s)
         return;
     CHECK(s->n == 0);
-    pthread_rwlock_destroy(&s->lock);
+    os_rwlock_destroy(&s->lock);
     os_mutex_destroy(&s->side_mu);
     free(s->buckets);
     free(s);
@@ -84,17 +84,17 @@ static struct part **chain_slot(struct part_set *s, const struct chronik_uuid *i
 
 struct part *part_find(struct part_set *s, const struct chronik_uuid *topic_id, int32_t index)
 {
-    pthread_rwlock_rdlock(&s->lock);
+    os_rwlock_read(&s->lock);
     struct part *p = *chain_slot(s, topic_id, index);
     if (p)
         part_ref(p);
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     return p;
 }
 
 bool part_wait_open(struct part_set *s, struct part_opening *o)
 {
-    pthread_rwlock_wrlock(&s->lock);
+    os_rwlock_write(&s->lock);
     o->missing = o->n;
     for (int32_t i = 0; i < o->n; i++)
         o->missing -= *chain_slot(s, &o->topic_id, i) != NULL;
@@ -103,20 +103,20 @@ bool part_wait_open(struct part_set *s, struct part_opening *o)
         o->next = s->openings;
         s->openings = o;
     }
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     return wait;
 }
 
 bool part_wait_open_cancel(struct part_set *s, struct part_opening *o)
 {
-    pthread_rwlock_wrlock(&s->lock);
+    os_rwlock_write(&s->lock);
     struct part_opening **at = &s->openings;
     while (*at && *at != o)
         at = &(*at)->next;
     bool was = *at != NULL;
     if (was)
         *at = o->next;
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     return was;
 }
 
@@ -136,15 +136,15 @@ static void tell_openings(struct part_set *s, const struct chronik_uuid *topic_i
 
 uint64_t part_set_count(struct part_set *s)
 {
-    pthread_rwlock_rdlock(&s->lock);
+    os_rwlock_read(&s->lock);
     uint64_t n = s->n;
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     return n;
 }
 
 struct part **part_set_all(struct part_set *s, size_t *n)
 {
-    pthread_rwlock_rdlock(&s->lock);
+    os_rwlock_read(&s->lock);
     struct part **all = malloc((s->n + 1) * sizeof *all);
     *n = 0;
     for (uint32_t i = 0; all && i < s->n_buckets; i++)
@@ -152,7 +152,7 @@ struct part **part_set_all(struct part_set *s, size_t *n)
             part_ref(p);
             all[(*n)++] = p;
         }
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     return all;
 }
 
@@ -278,7 +278,7 @@ int32_t part_open(struct part_set *s, const struct part_spec *spec, bool create,
     os_mutex_lock(&p->mu);
     adopt(p, spec);
     os_mutex_unlock(&p->mu);
-    pthread_rwlock_wrlock(&s->lock);
+    os_rwlock_write(&s->lock);
     if (s->n >= s->n_buckets * 2)
         grow(s);
     struct part **slot = chain_slot(s, &p->topic_id, p->index);
@@ -286,7 +286,7 @@ int32_t part_open(struct part_set *s, const struct part_spec *spec, bool create,
     *slot = p;
     s->n++;
     tell_openings(s, &p->topic_id);
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     return CHRONIK_DONE;
 }
 
@@ -308,14 +308,14 @@ static void retire(struct part *p, bool remove)
 
 int32_t part_close(struct part_set *s, const struct chronik_uuid *topic_id, int32_t index, bool remove, struct err *e)
 {
-    pthread_rwlock_wrlock(&s->lock);
+    os_rwlock_write(&s->lock);
     struct part **slot = chain_slot(s, topic_id, index);
     struct part *p = *slot;
     if (p) {
         *slot = p->chain;
         s->n--;
     }
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     if (!p)
         return err_set(e, CHRONIK_E_NOTFOUND, "partition %d of an unknown topic id is not open here", index);
     retire(p, remove);
@@ -324,7 +324,7 @@ int32_t part_close(struct part_set *s, const struct chronik_uuid *topic_id, int3
 
 void part_close_all(struct part_set *s)
 {
-    pthread_rwlock_wrlock(&s->lock);
+    os_rwlock_write(&s->lock);
     struct part *all = NULL;
     for (uint32_t i = 0; i < s->n_buckets; i++)
         while (s->buckets[i]) {
@@ -334,7 +334,7 @@ void part_close_all(struct part_set *s)
             all = p;
         }
     s->n = 0;
-    pthread_rwlock_unlock(&s->lock);
+    os_rwlock_unlock(&s->lock);
     while (all) {
         struct part *p = all;
         all = p->chain;

@@ -43,7 +43,7 @@ struct part {
 
 struct part_set {
     struct part_set_config cfg;
-    pthread_rwlock_t lock; /* the table below */
+    struct os_rwlock lock; /* the table below */
     struct part **buckets;
     uint32_t n_buckets, n;
     struct part_opening *openings; /* under lock, for writing */

@@ -125,9 +125,9 @@ static void pieces_drop(struct pieces *ps)
 
 static struct piece *piece_new(enum piece_kind kind, size_t room)
 {
-    struct piece *p = calloc(1, sizeof *p + room);
+    struct piece *p = malloc(sizeof *p + room);
     CHECK(p);
-    p->kind = kind;
+    *p = (struct piece){.kind = kind};
     return p;
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "os/lock.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,9 @@ struct sim_world *sim_world_new(uint64_t seed)
 {
     struct sim_world *w = calloc(1, sizeof *w);
     CHECK(w);
+    /* A first touch of memory is dear: what one world frees, the next shall reuse. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 28);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     w->seed = seed;
     struct sim_rng r = {seed};
     w->sched.s = rng_next(&r);

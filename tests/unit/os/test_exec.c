@@ -284,6 +284,18 @@ START_TEST(a_lock_taken_twice_asserts)
 }
 END_TEST
 
+START_TEST(a_read_lock_has_a_rank_too_and_is_not_taken_twice)
+{
+    struct os_rwlock l;
+    os_rwlock_init(&l, LOCK_REGISTRY);
+    os_rwlock_write(&l);
+    os_rwlock_unlock(&l);
+    os_rwlock_read(&l);
+    ck_assert_int_eq(os_locks_held(), 1);
+    os_rwlock_read(&l);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("exec");
@@ -303,6 +315,7 @@ int main(void)
     TCase *l = tcase_create("locks");
     tcase_add_test_raise_signal(l, a_lock_taken_against_its_rank_asserts, SIGABRT);
     tcase_add_test_raise_signal(l, a_lock_taken_twice_asserts, SIGABRT);
+    tcase_add_test_raise_signal(l, a_read_lock_has_a_rank_too_and_is_not_taken_twice, SIGABRT);
     suite_add_tcase(s, l);
     return run_suite(s);
 }
