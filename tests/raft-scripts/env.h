@@ -87,6 +87,10 @@ const char *env_add_node(struct env *e, const struct rc_config *cfg, bool async,
 const char *env_process_ready(struct env *e, struct env_node *n);
 const char *env_append_thread(struct env *e, struct env_node *n);
 const char *env_apply_thread(struct env *e, struct env_node *n);
+/* disk.c */
+void env_disk_drop(struct env_disk *d);
+const char *env_disk_install(struct env_disk *d, const struct rc_snapshot *snap);
+void env_disk_append(struct env *e, struct env_disk *d, const struct rc_entry *entries, uint32_t n);
 const char *env_compact(struct env *e, struct env_node *n, uint64_t index);
 void env_raft_log(struct env *e, const struct env_node *n);
 /* Deliver (or drop) what is in flight for to; returns how many. */

@@ -42,11 +42,30 @@ static void cut_links(struct world *w)
     }
 }
 
+/* Things are mended more often than broken, else nothing ever gets far enough to break in an interesting way. */
+static void mend(struct world *w, struct node *n)
+{
+    n->paused = n->stalled = false;
+    if (!n->alive) {
+        world_start(w, n);
+    }
+    if (world_chance(w, 40)) {
+        memset(w->cut, 0, sizeof w->cut);
+    }
+}
+
 static void fault(struct world *w)
 {
     struct node *n = any_node(w);
 
-    switch (world_random(w, 10)) {
+    if (world_chance(w, 65)) {
+        mend(w, n);
+        return;
+    }
+    switch (world_random(w, 11)) {
+    case 10:
+        n->stalled = !n->stalled; /* its disk answers nothing for a while */
+        break;
     case 0:
     case 1:
         if (n->alive) {
@@ -126,14 +145,12 @@ static void rare(struct world *w, const struct rc_config *cfg)
 {
     struct node *n = live_node(w);
 
-    switch (world_random(w, 10)) {
-    case 8:
-    case 9:
-        if (n != NULL) {
-            rc_campaign(n->rc);
-            judge_step(w, n);
-        }
-        break;
+    if (n != NULL && world_chance(w, w->ambition)) {
+        rc_campaign(n->rc);
+        judge_step(w, n);
+        return;
+    }
+    switch (world_random(w, 8)) {
     case 0:
         random_change(w, cfg);
         break;
@@ -190,7 +207,7 @@ static void step(struct world *w, const struct rc_config *cfg)
     } else if (dice < 760) {
         world_ready(w, n);
     } else if (dice < 900) {
-        if (!world_chance(w, w->slow_disk)) {
+        if (!n->stalled && !world_chance(w, w->slow_disk)) {
             world_disk(w, n);
         }
     } else {
@@ -324,7 +341,7 @@ static void heal(struct world *w)
         if (w->nodes[i].exists && !w->nodes[i].alive) {
             world_start(w, &w->nodes[i]);
         }
-        w->nodes[i].paused = false;
+        w->nodes[i].paused = w->nodes[i].stalled = false;
     }
     rest_within(w, 300, "after healing"); /* without a proposal: a leader must get there by itself */
     leader = world_leader(w);
@@ -373,7 +390,7 @@ static struct rc_config random_config(struct world *w)
     cfg.heartbeat_ticks = 1 + (uint32_t)world_random(w, cfg.election_ticks / 2);
     cfg.step_down_on_removal = world_chance(w, 80);
     cfg.max_inflight_msgs = 1 + (uint32_t)world_random(w, 8);
-    cfg.max_size_per_msg = world_random(w, 400);
+    cfg.max_size_per_msg = world_chance(w, 40) ? 0 : world_random(w, 400);
     cfg.max_inflight_bytes = world_chance(w, 50) ? 0 : cfg.max_size_per_msg + world_random(w, 1000);
     cfg.max_committed_size = 1 + world_random(w, 1000);
     cfg.max_uncommitted_size = world_chance(w, 50) ? 0 : 200 + world_random(w, 2000);
@@ -388,6 +405,7 @@ bool sim_run(struct world *w, uint64_t seed, uint64_t steps, bool verbose)
 
     world_init(w, seed);
     w->verbose = verbose;
+    w->ambition = world_chance(w, 50) ? 10 : (uint32_t)world_random(w, 90);
     w->clients = 10 + (uint32_t)world_random(w, 120);
     w->trouble = 10 + (uint32_t)world_random(w, world_chance(w, 50) ? 40 : 150);
     w->slow_disk = world_chance(w, 50) ? 0 : (uint32_t)world_random(w, 98);
@@ -396,7 +414,7 @@ bool sim_run(struct world *w, uint64_t seed, uint64_t steps, bool verbose)
         return false;
     }
     cfg = random_config(w);
-    voters = 1 + world_random(w, 5);
+    voters = world_chance(w, 30) ? 5 : 1 + world_random(w, 5);
     for (uint64_t i = 0; i < voters; i++) {
         conf.voters.v[conf.voters.n++] = i + 1;
     }

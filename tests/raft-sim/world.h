@@ -34,7 +34,7 @@ struct job { /* committed entries on their way into the state */
 
 struct node {
     uint64_t id;
-    bool exists, alive, paused;
+    bool exists, alive, paused, stalled;
     struct rc_config cfg;
     struct rc *rc;
     struct disk disk;
@@ -81,7 +81,7 @@ struct world {
     bool cut[WORLD_NODES][WORLD_NODES]; /* from, to */
     uint32_t loss;                      /* percent */
     uint32_t repeat;
-    uint32_t clients;
+    uint32_t clients, ambition;
     uint32_t trouble, haste; /* of 1000 steps: faults and operators' wishes; ticks */
     bool healed;             /* nothing is held up any more */
     uint32_t slow_disk;      /* percent of its turns that a disk sleeps */
