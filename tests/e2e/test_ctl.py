@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""test_ctl.py: chronikctl against a running broker: topics, status, exit statuses, and sentences for what goes wrong."""
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from harness import CHRONIK, Tests, check, consume, produce  # noqa: E402
+
+tests = Tests()
+CTL = os.path.join(os.path.dirname(CHRONIK), "chronikctl")
+
+
+def ctl(b, *args, status=0):
+    """Standard output and standard error."""
+    env = {**os.environ, "CHRONIK_BOOTSTRAP": b.address, "CHRONIK_ADMIN": f"127.0.0.1:{b.admin_port}"}
+    done = subprocess.run([CTL, *args], capture_output=True, env=env, timeout=60, check=False)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    check(done.returncode == status, f"chronikctl {' '.join(args)} ended with {done.returncode}: {out}{err}")
+    return out, err
+
+
+@tests.test
+def topics_are_made_listed_described_and_deleted(work):
+    b = tests.broker(work).start()
+    ctl(b, "topic", "create", "orders", "events", "--partitions", "3", "--config", "retention.ms=86400000")
+    listed = json.loads(ctl(b, "topic", "list", "--format", "json")[0])
+    check([t["name"] for t in listed] == ["events", "orders"], f"listed: {listed}")
+    check(all(t["partitions"] == 3 and t["replication_factor"] == 1 for t in listed), f"listed: {listed}")
+    one = json.loads(ctl(b, "topic", "describe", "orders", "--format", "json")[0])[0]
+    check(one["configs"] == {"retention.ms": "86400000"}, f"described: {one}")
+    check([p["partition"] for p in one["partitions"]] == [0, 1, 2], f"described: {one}")
+    check(all(p["leader"] == 1 and p["in_sync"] == [1] and p["offline"] == [] for p in one["partitions"]), f"{one}")
+    produce(b, "orders", [b"x"], "-p", "0")
+    check(consume(b, "orders") == [b"x"], "the topic does not serve")
+    ctl(b, "topic", "delete", "orders")
+    out, _ = ctl(b, "topic", "list")
+    check("events" in out and "orders" not in out, f"listed: {out}")
+
+
+@tests.test
+def failures_are_sentences_with_a_remedy_and_status_1(work):
+    b = tests.broker(work).start()
+    ctl(b, "topic", "create", "there")
+    for args, words in ((("create", "there"), ("there", "TOPIC_ALREADY_EXISTS", "--if-not-exists")),
+                        (("create", "a/b"), ("a/b", "INVALID_TOPIC")),
+                        (("create", "many", "--replication-factor", "3"), ("many", "INVALID_REPLICATION_FACTOR")),
+                        (("create", "odd", "--config", "no.such.key=1"), ("odd", "INVALID_CONFIG")),
+                        (("delete", "gone"), ("gone", "UNKNOWN_TOPIC")),
+                        (("describe", "gone"), ("gone", "UNKNOWN_TOPIC"))):
+        out, err = ctl(b, "topic", *args, status=1)
+        check(out == "" and all(w in err for w in words), f"topic {args}: {out}{err}")
+    ctl(b, "topic", "create", "there", "--if-not-exists")
+    ctl(b, "topic", "delete", "gone", "--if-exists")
+    ctl(b, "topic", "create", "maybe", "--validate-only")
+    check("maybe" not in ctl(b, "topic", "list")[0], "--validate-only made a topic")
+
+
+@tests.test
+def wrong_usage_is_status_2_and_an_unreachable_broker_1(work):
+    b = tests.broker(work).start()
+    ctl(b, status=2)
+    ctl(b, "topic", "burn", status=2)
+    ctl(b, "topic", "list", "--wait", "3", status=2)
+    check("--partitions" in ctl(b, "topic", "create", "--help")[0], "help does not name --partitions")
+    _, err = ctl(b, "topic", "list", "--bootstrap", "127.0.0.1:1", status=1)
+    check("127.0.0.1:1" in err and "refused" in err, err)
+    _, err = ctl(b, "topic", "list", "--bootstrap", f"127.0.0.1:{b.admin_port}", "--timeout", "3", status=1)
+    check(str(b.admin_port) in err, err)
+    _, err = ctl(b, "status", "--admin", b.address, "--timeout", "3", status=1)
+    check(b.address in err, err)
+
+
+@tests.test
+def the_status_waits_until_the_broker_is_ready_and_shows_the_pipeline(work):
+    b = tests.broker(work).start()
+    status = json.loads(ctl(b, "status", "--wait", "30", "--format", "json")[0])
+    check(status["ready"] is True and status["version"] and status["build_id"], f"{status}")
+    meta = status["meta"]
+    check(meta["proposed"] >= meta["persisted"] >= meta["committed"] >= meta["applied"] >= 0, f"{meta}")
+    out, _ = ctl(b, "status")
+    check("broker.node_id" in out and "meta.committed" in out, out)
+
+
+tests.main()
