@@ -211,6 +211,15 @@ static void make_file(struct os *os)
     unlink(path);
 }
 
+static long rss_kib(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%*s %ld", &pages) == 1);
+    fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 int main(int argc, char **argv)
 {
     static const struct row rows[] = {
@@ -243,6 +252,9 @@ int main(int argc, char **argv)
             run(os, n, info->port, seconds, conns, in_flight);
     }
     printf("%lld cold reads\n", (long long)metric_value(metric_get(METRIC_COUNTER, "net_cold_reads_total", "", "")));
+    long loaded = rss_kib();
+    sleep(4);
+    printf("resident: %ld KiB right after the load, %ld KiB 4 s later\n", loaded, rss_kib());
     net_close(n);
     os_close(file);
     os_real_free(os);
