@@ -41,17 +41,14 @@ static int all_zero(const uint8_t *p, size_t n)
     return 1;
 }
 
-/* DONE: a header; 0: zeros, a file that was never used; negative: damaged or too new. */
+/* DONE: a header; 0: zeros, a file that was never used; E_CORRUPT: neither; E_VERSION. */
 static int32_t head_decode(struct reclog *l, struct rl_file *f, const uint8_t in[RL_SECTOR], const char *name,
                            struct chronik_uuid *id, struct errtext *e)
 {
     if (all_zero(in, RL_SECTOR))
         return 0;
     if (memcmp(in, head_magic, 8) || get_le32(in + 12) != l->h->crc32c(0, in + 16, RL_SECTOR - 16))
-        return errtext_set(e, CHRONIK_E_CORRUPT,
-                           "record log %s: file %s, offset 0: the header is damaged; restore the file from a backup or "
-                           "move the whole folder away to start without it",
-                           l->path, name);
+        return CHRONIK_E_CORRUPT;
     if (get_le32(in + 8) != HEAD_VERSION)
         return errtext_set(e, CHRONIK_E_VERSION,
                            "record log %s: file %s has format version %u, this build reads %d; start the newer release "
@@ -95,7 +92,8 @@ void rl_file_index(struct rl_file *f, uint64_t number, uint64_t position)
 struct load {
     struct reclog *l;
     struct errtext *e;
-    struct rl_file *found; /* with a header, by generation */
+    struct rl_file *found;    /* with a header, by generation */
+    struct rl_file *doubtful; /* with a damaged header */
     int32_t result;
     int have_id;
 };
@@ -129,6 +127,12 @@ static int32_t load_one(struct load *ld, uint32_t slot, const char *name)
             r = head_decode(l, f, head, name, &id, ld->e);
     } else if (r > 0) {
         r = 0;
+    }
+    if (r == CHRONIK_E_CORRUPT) {
+        f->capacity = f->size - f->size % RL_SECTOR;
+        f->next = ld->doubtful;
+        ld->doubtful = f;
+        return CHRONIK_DONE;
     }
     if (r == 0) { /* a file whose making was cut short is made anew; a whole one waits for use */
         if (f->size < l->cfg.first_file_bytes || f->size % RL_SECTOR) {
@@ -211,6 +215,39 @@ static int32_t chain_build(struct load *ld)
     return CHRONIK_DONE;
 }
 
+/* A damaged header is that of a roll that the power cut short, which nobody was told of, unless a second group of the
+ * generation that is due was written behind it: then the first one had been synced. */
+static int32_t doubtful_decide(struct load *ld)
+{
+    struct reclog *l = ld->l;
+    uint64_t due = l->active ? l->active->generation + 1 : 1;
+    enum { STEP = 64 * 1024 };
+    uint8_t *buf = malloc(STEP);
+    int32_t r = buf ? CHRONIK_DONE : CHRONIK_E_NOMEM;
+    while (ld->doubtful && r > 0) {
+        struct rl_file *f = ld->doubtful;
+        int evidence = 0;
+        for (uint64_t at = 0, got; r > 0 && at < f->size; at += STEP) {
+            r = l->h->file_read(f->f, buf, STEP, at, 0, &got);
+            for (uint64_t i = at ? 0 : 2 * RL_SECTOR; r > 0 && i + RL_GROUP_HEAD <= got; i += RL_SECTOR)
+                evidence |= memcmp(buf + i, "CKGR", 4) == 0 && get_le64(buf + i + 48) == due;
+        }
+        if (r > 0 && evidence)
+            r = errtext_set(ld->e, CHRONIK_E_CORRUPT,
+                            "record log %s: file %08u.log, offset 0: the header is damaged; restore the file from a "
+                            "backup or a replica",
+                            l->path, f->slot);
+        if (r < 0)
+            break;
+        ld->doubtful = f->next;
+        f->next = l->free_files;
+        l->free_files = f;
+        l->n_free++;
+    }
+    free(buf);
+    return r;
+}
+
 int32_t rl_files_load(struct reclog *l, struct errtext *e)
 {
     struct load ld = {.l = l, .e = e, .result = CHRONIK_DONE};
@@ -219,11 +256,15 @@ int32_t rl_files_load(struct reclog *l, struct errtext *e)
         r = ld.result;
     if (r >= 0)
         r = chain_build(&ld);
-    while (ld.found) { /* only after a failure */
-        struct rl_file *f = ld.found;
-        ld.found = f->next;
-        rl_file_free(l, f);
-    }
+    if (r >= 0 && ld.doubtful)
+        r = doubtful_decide(&ld);
+    struct rl_file **left[] = {&ld.found, &ld.doubtful}; /* only after a failure */
+    for (size_t i = 0; i < ARRAY_LEN(left); i++)
+        while (*left[i]) {
+            struct rl_file *f = *left[i];
+            *left[i] = f->next;
+            rl_file_free(l, f);
+        }
     if (r >= 0 && !ld.have_id)
         l->h->random(l->h->ctx, l->id.b, 16);
     return r;

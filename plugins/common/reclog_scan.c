@@ -55,6 +55,7 @@ struct scan {
     uint32_t torn; /* bytes of a group of this file that begins where the scan ended but is not whole */
     uint8_t *buf;  /* a window of the file: */
     uint64_t cap, win_at, win_n;
+    uint64_t last_at; /* where the last whole group begins, 0 none in this file */
 };
 
 static void scan_begin(struct scan *s, struct rl_file *f, uint64_t at, uint64_t number, uint32_t chain)
@@ -64,6 +65,7 @@ static void scan_begin(struct scan *s, struct rl_file *f, uint64_t at, uint64_t 
     s->number = number;
     s->chain = chain;
     s->win_n = 0;
+    s->last_at = 0;
 }
 
 /* Makes the bytes from s->at on stand in the window, `n` of them or up to the end of the file. */
@@ -206,6 +208,7 @@ static int32_t replay_file(struct scan *s, int32_t (*replay)(void *arg, const st
             return damaged(s, e, "a record does not fit its group");
         if (r < 0)
             return r;
+        s->last_at = s->at;
         scan_pass(s, &g);
         *marked = g.n_records == 0;
     }
@@ -216,6 +219,29 @@ static int32_t replay_file(struct scan *s, int32_t (*replay)(void *arg, const st
     if (s->f->next)
         return chain_continues(s, s->f->next, e);
     return look_behind(s, e);
+}
+
+/* The last group may never have been synced, or its sync may have failed under the process that wrote it, which leaves
+ * pages that look clean and are not on disk: only written again are they covered by the sync that follows (D1). */
+static int32_t tail_rewrite(struct scan *s, struct errtext *e)
+{
+    uint64_t from = s->last_at == RL_SECTOR ? 0 : s->last_at, n = s->at - from, got = 0;
+    if (s->last_at == 0)
+        return CHRONIK_DONE;
+    uint8_t *p = malloc(n);
+    if (!p)
+        return errtext_set(e, CHRONIK_E_NOMEM, "record log %s: out of memory", s->l->path);
+    int32_t r = s->l->h->file_read(s->f->f, p, n, from, 0, &got); /* the file may end within the last padding */
+    if (r > 0)
+        r = util_write(s->l->h, s->f->f, p, got, from);
+    if (r > 0)
+        r = util_touch_size(s->l->h, s->f->f);
+    free(p);
+    if (r < 0)
+        errtext_set(e, r,
+                    "record log %s: file %08u.log, offset %llu: the tail cannot be written again: %s; check the disk",
+                    s->l->path, s->f->slot, (unsigned long long)from, util_code_text(r));
+    return r;
 }
 
 int32_t rl_replay(struct reclog *l, int32_t (*replay)(void *arg, const struct reclog_record *r), void *arg,
@@ -233,6 +259,7 @@ int32_t rl_replay(struct reclog *l, int32_t (*replay)(void *arg, const struct re
             l->durable_pos = f->base + s.at - RL_SECTOR;
             l->chain = s.chain;
             l->torn_bytes = torn;
+            r = tail_rewrite(&s, e);
             l->marked = marked;
         }
     }

@@ -61,3 +61,14 @@ int32_t util_read(const struct chronik_host *h, struct chronik_file *f, void *p,
         return r;
     return got == n ? CHRONIK_DONE : CHRONIK_E_RANGE;
 }
+
+int32_t util_touch_size(const struct chronik_host *h, struct chronik_file *f)
+{
+    uint64_t size = 0;
+    int32_t r = h->file_size(f, &size);
+    if (r > 0)
+        r = h->file_truncate(f, size + 1);
+    if (r > 0)
+        r = h->file_truncate(f, size);
+    return r;
+}

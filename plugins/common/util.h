@@ -45,6 +45,9 @@ int32_t util_write(const struct chronik_host *h, struct chronik_file *f, const v
 /* Reads exactly `n` bytes or answers E_RANGE when the file ends before. */
 int32_t util_read(const struct chronik_host *h, struct chronik_file *f, void *p, uint64_t n, uint64_t offset);
 
+/* Makes the file's size dirty again, so that the next sync covers it even if an earlier one had failed. */
+int32_t util_touch_size(const struct chronik_host *h, struct chronik_file *f);
+
 /* Little-endian fields of file formats. */
 static inline void put_le16(void *p, uint16_t v)
 {

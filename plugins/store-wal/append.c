@@ -8,6 +8,14 @@
 
 enum { FEW_BATCHES = 32, FEW_IOV = 32 };
 
+void dir_suspect(struct st_dir *d)
+{
+    struct chronik_file *f = NULL;
+    const struct chronik_host *h = d->s->h;
+    if (h->file_open(h->ctx, d->no, "suspect", CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE, &f) > 0)
+        h->file_close(f);
+}
+
 int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const char *what)
 {
     chronik_store *s = d->s;
@@ -15,6 +23,7 @@ int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const 
     if (code == CHRONIK_E_NOSPC || code == CHRONIK_E_BUSY || code == CHRONIK_E_NOMEM)
         return code;
     uint32_t online = 0;
+    dir_suspect(d);
     for (uint32_t i = 0; i < s->n_dirs; i++)
         online += !s->dirs[i].offline;
     seg_path(g, "log", path);
@@ -66,7 +75,8 @@ int32_t part_roll(chronik_store_part *p)
     struct st_seg *g = part_active(p);
     if (!g || g->bytes == 0)
         return CHRONIK_DONE;
-    struct wal_roll w = {.pn = p->pn, .serial = g->serial, .bytes = g->bytes, .end = g->end};
+    struct wal_roll w = {
+        .pn = p->pn, .serial = g->serial, .bytes = g->bytes, .end = g->end, .nowal = p->nowal_seq != 0};
     struct chronik_iov v = {&w, sizeof w};
     uint64_t number = 0;
     int32_t r = wal_admit(p->dir, sizeof w, 0);
@@ -135,18 +145,22 @@ static int32_t append_segment(chronik_store_part *p, const struct chronik_append
     return r;
 }
 
-/* Marks that bytes may stand in segments that the log knows nothing of: a recovery looks for them then. */
-static int32_t os_mode_mark(struct st_dir *d)
+/* The one sync in an append: once in the life of a directory, when flush modes are mixed at run time (start has marked
+ * it when chronik.flush is not group). Without it a power cut could bring back bytes that a recovery had passed over.
+ */
+int32_t os_mode_mark(struct st_dir *d)
 {
     struct chronik_file *f = NULL;
-    if (d->os_mode)
+    if (d->os_marked)
         return CHRONIK_DONE;
     int32_t r = d->s->h->file_open(d->s->h->ctx, d->no, "os-mode", CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE, &f);
     if (r < 0)
         return r;
     d->s->h->file_close(f);
-    d->os_mode = 1;
-    return CHRONIK_DONE;
+    r = d->s->h->dir_sync(d->s->h->ctx, d->no, "");
+    if (r > 0)
+        d->os_mode = d->os_marked = 1;
+    return r;
 }
 
 static int32_t segment_write(chronik_store_part *p, struct st_seg *g, const struct chronik_append *a)
@@ -177,6 +191,7 @@ static int32_t log_write(chronik_store_part *p, const struct st_seg *g, const st
                                    .position = g->bytes,
                                    .n_batches = a->n_batches,
                                    .base = g->base,
+                                   .first = batch_at(a, 0)->base_offset,
                                    .created_ms = g->created_ms};
     struct wal_batch few_b[FEW_BATCHES], *b = few_b;
     struct chronik_iov few_v[FEW_IOV], *v = few_v;

@@ -219,6 +219,26 @@ int32_t st_read(chronik_store_part *p, struct chronik_read *r)
     return CHRONIK_DONE;
 }
 
+uint32_t part_crc_below(chronik_store_part *p, int64_t offset)
+{
+    int64_t end;
+    uint64_t bytes = 0, position = 0;
+    struct chronik_file *f;
+    struct st_batch b = {0};
+    pthread_mutex_lock(&p->mu);
+    struct st_seg *g = offset > 0 && offset <= p->written ? find_segment(p, offset - 1, &end, &bytes) : NULL;
+    pthread_mutex_unlock(&p->mu);
+    if (!g)
+        return 0;
+    int32_t r = seg_get(g, 0, &f);
+    if (r > 0) {
+        r = seg_locate(p, g, f, offset - 1, bytes, 0, &position, &b);
+        seg_put(g);
+    }
+    seg_unref(g);
+    return r > 0 && position < bytes && b.last == offset - 1 ? b.crc : 0;
+}
+
 void st_release(chronik_store_pin *pin)
 {
     struct st_seg *g = (struct st_seg *)(void *)pin;

@@ -102,6 +102,23 @@ static int32_t sync_some(struct st_dir *d, int all)
 
 /* ---- os and interval modes: what no log knows ---- */
 
+/* A failed sync leaves pages that look clean and are not on disk: only written again does a sync cover them. */
+static int32_t write_again(chronik_store_part *p, struct chronik_file *f, uint64_t from, uint64_t to)
+{
+    enum { STEP = 256 * 1024 };
+    uint8_t *buf = malloc(STEP);
+    int32_t r = buf ? CHRONIK_DONE : CHRONIK_E_NOMEM;
+    while (r > 0 && from < to) {
+        uint64_t n = min_u64(STEP, to - from);
+        r = util_read(p->s->h, f, buf, n, from);
+        if (r > 0)
+            r = util_write(p->s->h, f, buf, n, from);
+        from += n;
+    }
+    free(buf);
+    return r > 0 ? util_touch_size(p->s->h, f) : r;
+}
+
 /* The active segment's valid batches behind its end; the rest is cut, and the tail synced. */
 static int32_t tail_extend(struct replay *y, chronik_store_part *p, struct st_seg *g)
 {
@@ -125,18 +142,29 @@ static int32_t tail_extend(struct replay *y, chronik_store_part *p, struct st_se
                      (unsigned long long)(size - g->bytes), (unsigned long long)(g->bytes - had));
             r = p->s->h->file_truncate(f, g->bytes);
         }
+        if (r > 0 && y->d->suspect)
+            r = write_again(p, f, had, g->bytes);
         if (r > 0)
             r = p->s->h->file_sync(f);
+        if (r > 0 && grew) {
+            char folder[ST_PATH];
+            path_join(folder, "data", g->folder);
+            r = p->s->h->dir_sync(p->s->h->ctx, y->d->no, folder);
+            if (r > 0)
+                r = p->s->h->dir_sync(p->s->h->ctx, y->d->no, "data");
+        }
     }
     seg_put(g);
     return r;
 }
 
-static int32_t part_extend(struct replay *y, chronik_store_part *p)
+/* All that files hold behind the partition's known end, in segments with serials below `limit`: later ones were begun
+ * after the record that is being replayed. */
+static int32_t part_extend(struct replay *y, chronik_store_part *p, uint32_t limit)
 {
     struct st_seg *g = part_active(p);
-    int32_t r = g ? tail_extend(y, p, g) : CHRONIK_DONE;
-    while (r > 0) { /* segments that were begun since */
+    int32_t r = g && g->serial < limit ? tail_extend(y, p, g) : CHRONIK_DONE;
+    while (r > 0 && p->next_serial < limit) { /* segments that were begun since */
         uint64_t size = 0;
         struct chronik_file *f;
         g = seg_new(p, p->next_serial, p->written);
@@ -164,6 +192,50 @@ static int32_t part_extend(struct replay *y, chronik_store_part *p)
             break;
     }
     return r;
+}
+
+struct strays {
+    struct replay *y;
+    chronik_store_part *p;
+    char name[8][64];
+    uint32_t n;
+};
+
+static void stray_each(void *arg, const struct chronik_dirent *e)
+{
+    struct strays *x = arg;
+    long long base;
+    unsigned serial;
+    char tail[8] = "";
+    if (!e->is_dir && x->n < ARRAY_LEN(x->name) && strlen(e->name) < sizeof x->name[0] &&
+        sscanf(e->name, "%20lld-%u.%5s", &base, &serial, tail) == 3 && serial >= x->p->next_serial)
+        snprintf(x->name[x->n++], sizeof x->name[0], "%s", e->name);
+}
+
+/* Files of segments that lie behind a cut: they are removed for good before anything is appended, or the log would run
+ * into them some day and take them up. */
+static int32_t strays_remove(struct replay *y, chronik_store_part *p)
+{
+    const struct chronik_host *h = p->s->h;
+    struct strays x = {.y = y, .p = p};
+    char folder[72], path[ST_PATH], file[ST_PATH + 70];
+    part_folder(&p->topic, p->partition, p->pn, folder);
+    path_join(path, "data", folder);
+    int32_t r = h->dir_list(h->ctx, y->d->no, path, stray_each, &x);
+    while (r > 0 && x.n) {
+        for (uint32_t i = 0; i < x.n && r > 0; i++) {
+            snprintf(file, sizeof file, "%s/%s", path, x.name[i]);
+            util_log(h, CHRONIK_LOG_WARN, "store %s: file %s removed: it lies behind the end of the log (%lld)",
+                     y->d->path, file, (long long)p->written);
+            r = h->file_remove(h->ctx, y->d->no, file);
+        }
+        if (r > 0)
+            r = h->dir_sync(h->ctx, y->d->no, path);
+        x.n = 0;
+        if (r > 0)
+            r = h->dir_list(h->ctx, y->d->no, path, stray_each, &x);
+    }
+    return r == CHRONIK_E_NOTFOUND ? CHRONIK_DONE : r;
 }
 
 /* ---- records ---- */
@@ -199,6 +271,11 @@ static int32_t append_target(struct replay *y, const struct reclog_record *rec, 
             *out = p->segs[i - 1];
             return CHRONIK_DONE;
         }
+    if (y->d->os_mode) { /* segments between, taken up by an earlier recovery, are in files alone */
+        int32_t r = part_extend(y, p, h->serial);
+        if (r < 0)
+            return r;
+    }
     if (h->serial < p->next_serial || h->base < p->written)
         return bad_record(y, rec, "its segment does not exist");
     struct st_seg *g = seg_new(p, h->serial, h->base), *active = part_active(p);
@@ -244,8 +321,11 @@ static int32_t append_bytes(struct replay *y, chronik_store_part *p, struct st_s
     int32_t r = replay_file(y, p, g, &f);
     if (r < 0)
         return r;
-    if (!g->known_size)
-        r = p->s->h->file_size(f, &g->known_size);
+    if (!g->known_size) {
+        r = y->d->suspect ? util_touch_size(p->s->h, f) : CHRONIK_DONE;
+        if (r > 0)
+            r = p->s->h->file_size(f, &g->known_size);
+    }
     uint64_t at = MUTANT("replay-by-size") ? g->known_size : head->position;
     int there = y->d->same_boot && g->known_size >= at + n; /* the page cache has outlived the process */
     if (r > 0 && !there) {
@@ -257,6 +337,21 @@ static int32_t append_bytes(struct replay *y, chronik_store_part *p, struct st_s
     }
     seg_put(g);
     return r;
+}
+
+/* Forgets what a look behind the known end had taken up from `h` on. */
+static void rewind_to(chronik_store_part *p, struct st_seg *g, const struct wal_append_head *h)
+{
+    while (p->n_segs && p->segs[p->n_segs - 1] != g)
+        seg_unref(p->segs[--p->n_segs]);
+    p->next_serial = g->serial + 1;
+    g->sealed = 0;
+    g->bytes = h->position;
+    g->end = h->first;
+    while (g->n_idx && g->idx[g->n_idx - 1].position >= g->bytes)
+        g->n_idx--;
+    g->idx_next = g->bytes;
+    g->idx_chunks = -1;
 }
 
 static int32_t do_append(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
@@ -275,11 +370,14 @@ static int32_t do_append(struct replay *y, const struct reclog_record *rec, chro
     int32_t r = append_target(y, rec, p, &h, &g);
     if (r < 0)
         return r;
+    if (h.position < g->bytes && y->d->os_mode)
+        rewind_to(p, g, &h);     /* taken up from the file before; the log tells it again */
     if (h.position > g->bytes) { /* appends that the log does not know stand between */
         struct chronik_file *f;
         int grew;
         r = replay_file(y, p, g, &f);
         if (r > 0) {
+            seg_mark_dirty(g);
             r = seg_extend(p, g, f, h.position, &grew);
             seg_put(g);
         }
@@ -302,38 +400,71 @@ static int32_t do_append(struct replay *y, const struct reclog_record *rec, chro
     return r;
 }
 
+static struct st_seg *seg_by_serial(const chronik_store_part *p, uint32_t serial)
+{
+    for (uint32_t i = p->n_segs; i > 0; i--)
+        if (p->segs[i - 1]->serial == serial)
+            return p->segs[i - 1];
+    return NULL;
+}
+
 static int32_t do_roll(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
 {
     struct wal_roll w;
+    int32_t r = CHRONIK_DONE;
     if (rec->n != sizeof w)
         return bad_record(y, rec, "wrong size");
     memcpy(&w, rec->data, sizeof w);
-    struct st_seg *g = part_active(p);
-    if (y->d->os_mode && (!g || g->serial != w.serial) && w.serial >= p->next_serial) {
-        int32_t r = part_extend(y, p); /* begun without the log's knowledge */
-        if (r < 0)
+    struct st_seg *g = seg_by_serial(p, w.serial);
+    y->d->os_mode |= w.nowal; /* the mark itself may have been lost with the power */
+    if (y->d->os_mode && (!g || g->bytes < w.bytes)) {
+        r = part_extend(y, p, w.serial + 1); /* appends that the log does not know */
+        g = seg_by_serial(p, w.serial);
+        if (r > 0 && !g) { /* lost with the power: the log ends before it */
+            if (p->next_serial <= w.serial)
+                p->next_serial = w.serial + 1;
             return r;
-        g = part_active(p);
-        if (!g || g->serial != w.serial) { /* lost with the power: the log ends before it */
-            p->next_serial = w.serial + 1;
-            return CHRONIK_DONE;
         }
     }
-    if (!g || g->serial != w.serial)
-        return bad_record(y, rec, "its segment is not the active one");
-    if (g->bytes < w.bytes) { /* sealed with appends that the log does not know */
-        struct chronik_file *f;
-        int grew;
-        int32_t r = replay_file(y, p, g, &f);
-        if (r > 0) {
-            r = seg_extend(p, g, f, w.bytes, &grew);
-            seg_put(g);
-        }
-        if (r < 0)
-            return r;
+    if (r > 0 && !g)
+        return bad_record(y, rec, "its segment does not exist");
+    if (r > 0)
+        g->sealed = 1;
+    return r;
+}
+
+static int32_t do_truncate_prefix(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
+{
+    struct wal_prefix w;
+    int32_t r = CHRONIK_DONE;
+    if (rec->n != sizeof w)
+        return bad_record(y, rec, "wrong size");
+    memcpy(&w, rec->data, sizeof w);
+    y->d->os_mode |= w.nowal;
+    if (y->d->os_mode && w.offset > p->written)
+        r = part_extend(y, p, w.next_serial);
+    if (r > 0)
+        part_cut_prefix(p, w.offset);
+    return r;
+}
+
+static int32_t do_truncate_suffix(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
+{
+    struct wal_suffix w;
+    int32_t r = CHRONIK_DONE;
+    if (rec->n != sizeof w)
+        return bad_record(y, rec, "wrong size");
+    memcpy(&w, rec->data, sizeof w);
+    y->d->os_mode |= w.nowal;
+    if (y->d->os_mode && w.offset > p->written)
+        r = part_extend(y, p, w.next_serial);
+    if (r > 0 && w.offset > p->written) { /* what would have stayed was lost with the power */
+        w.offset = p->written;
+        w.serial = 0;
     }
-    g->sealed = 1;
-    return CHRONIK_DONE;
+    if (r > 0)
+        part_cut_suffix(p, &w);
+    return r;
 }
 
 static int32_t do_delete(struct replay *y, chronik_store_part *p)
@@ -349,25 +480,15 @@ static int32_t do_delete(struct replay *y, chronik_store_part *p)
 
 static int32_t do_change(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
 {
-    struct wal_suffix s;
-    struct wal_prefix x;
     switch (rec->type) {
     case WAL_APPEND:
         return do_append(y, rec, p);
     case WAL_ROLL:
         return do_roll(y, rec, p);
     case WAL_TRUNCATE_PREFIX:
-        if (rec->n != sizeof x)
-            return bad_record(y, rec, "wrong size");
-        memcpy(&x, rec->data, sizeof x);
-        part_cut_prefix(p, x.offset);
-        return CHRONIK_DONE;
+        return do_truncate_prefix(y, rec, p);
     case WAL_TRUNCATE_SUFFIX:
-        if (rec->n != sizeof s)
-            return bad_record(y, rec, "wrong size");
-        memcpy(&s, rec->data, sizeof s);
-        part_cut_suffix(p, &s);
-        return CHRONIK_DONE;
+        return do_truncate_suffix(y, rec, p);
     case WAL_REPLACE:
         return replace_replay(p, rec->data, rec->n) < 0 ? bad_record(y, rec, "it does not fit its partition")
                                                         : CHRONIK_DONE;
@@ -448,11 +569,17 @@ static void adopt_each(void *arg, const struct chronik_dirent *e)
     chronik_store_part *p = part_new(y->d->s, y->d, &topic, partition, pn);
     if (!p)
         return;
+    struct wal_create w = {.pn = pn, .partition = partition};
+    struct chronik_iov v = {&w, sizeof w};
+    memcpy(w.topic, topic.b, 16);
+    if (wal_append(y->d, WAL_CREATE, &v, 1, NULL, -1, (struct chronik_done){0}, &p->applied) < 0) {
+        part_unref(p);
+        return;
+    }
     p->made = p->entries_new = 1;
     part_insert(y->d->s, p);
     if (pn >= atomic_load(&y->d->next_pn))
         atomic_store(&y->d->next_pn, pn + 1);
-    atomic_store(&y->d->changed, 1);
 }
 
 static int32_t parts_settle(struct replay *y)
@@ -468,7 +595,9 @@ static int32_t parts_settle(struct replay *y)
             if (p->dir != y->d)
                 continue;
             if (y->d->os_mode && !y->d->was_clean)
-                r = part_extend(y, p);
+                r = part_extend(y, p, UINT32_MAX);
+            if (r > 0 && y->d->os_mode && !y->d->was_clean)
+                r = strays_remove(y, p);
             p->recovered_end = p->written;
             p->clean = y->d->was_clean;
             if (p->clean)
@@ -493,14 +622,27 @@ static int32_t dir_recover(struct st_dir *d, struct errtext *e)
                 r = map_put(&y, p);
     if (r > 0 && s->h->file_open(s->h->ctx, d->no, "os-mode", CHRONIK_FILE_READ, &mark) > 0) {
         s->h->file_close(mark);
-        d->os_mode = 1;
+        d->os_mode = d->os_marked = 1;
+    }
+    if (r > 0 && s->h->file_open(s->h->ctx, d->no, "suspect", CHRONIK_FILE_READ, &mark) > 0) {
+        s->h->file_close(mark);
+        d->suspect = 1;
+        d->same_boot = 0;
     }
     if (r > 0)
         r = clean_check(d);
     if (r > 0)
         r = wal_open(d, on_record, e);
+    if (r > 0 && (d->os_mode || s->set.os_mode)) { /* what is found behind the log's end must be found next time, too */
+        d->os_marked = 0;
+        r = os_mode_mark(d);
+    }
     if (r > 0)
         r = parts_settle(&y);
+    if (r > 0 && d->suspect)
+        r = s->h->file_remove(s->h->ctx, d->no, "suspect"); /* all that was in doubt is written again */
+    if (r == CHRONIK_E_IO)
+        dir_suspect(d);
     free(y.by_pn);
     d->replay = NULL;
     if (r < 0 && !e->code)

@@ -54,10 +54,19 @@ static void load_each(void *arg, const struct chronik_dirent *e)
         kind > MAX_KIND)
         return;
     struct st_sidecar x = {.offset = offset, .kind = kind};
-    if (offset > p->recovered_end && !p->clean && !MUTANT("sidecar-kept"))
+    if (offset > p->recovered_end && !MUTANT("sidecar-kept")) {
         side_remove(p, &x);
-    else
+        p->sidecars_loaded = 2;
+    } else
         side_insert(p, kind, offset);
+}
+
+/* What was dropped because its log is gone must not come back with the next power cut. */
+static void side_sync(chronik_store_part *p)
+{
+    char folder[ST_PATH];
+    side_folder(p, folder);
+    p->s->h->dir_sync(p->s->h->ctx, p->dir->no, folder); /* if it fails, the checksum of the batch below still tells */
 }
 
 /* mu not held; the callers of a partition are serial. */
@@ -69,28 +78,32 @@ static void side_load(chronik_store_part *p)
     p->sidecars_loaded = 1;
     side_folder(p, folder);
     p->s->h->dir_list(p->s->h->ctx, p->dir->no, folder, load_each, p);
+    if (p->sidecars_loaded == 2)
+        side_sync(p);
 }
 
 int32_t st_sidecar_write(chronik_store_part *p, uint32_t kind, int64_t offset, const void *data, uint64_t n)
 {
     const struct chronik_host *h = p->s->h;
-    struct snapfile_info info = {.kind = KIND_SIDE, .version = VERSION_1};
+    struct snapfile_info info = {.kind = KIND_SIDE, .version = VERSION_1, .head_n = 4};
     struct snapfile_writer *w;
     char folder[ST_PATH], name[40];
     if (kind > MAX_KIND || offset < 0 || n > MAX_BYTES)
         return CHRONIK_E_INVAL;
     if (p->deleted || p->dir->offline)
         return p->deleted ? CHRONIK_E_CLOSED : CHRONIK_E_OFFLINE;
+    put_le32(info.head, part_crc_below(p, offset));
     pthread_mutex_lock(&p->smu);
     side_load(p);
     side_folder(p, folder);
     side_name(name, kind, offset);
     int32_t r = h->dir_make(h->ctx, p->dir->no, folder);
-    if (r > 0) {
-        atomic_store(&p->dir->data_new, 1);
+    if (r == CHRONIK_E_EXISTS)
+        r = CHRONIK_DONE;
+    if (r > 0 && !p->folder_synced)
         r = h->dir_sync(h->ctx, p->dir->no, "data");
-    }
-    if (r > 0 || r == CHRONIK_E_EXISTS)
+    p->folder_synced |= r > 0;
+    if (r > 0)
         r = snapfile_begin(h, p->dir->no, folder, name, &info, &w);
     if (r > 0) {
         snapfile_chunk(w, data, n);
@@ -141,9 +154,18 @@ int32_t st_sidecar_latest(chronik_store_part *p, uint32_t kind, int64_t at_most,
         side_folder(p, folder);
         side_name(name, kind, x.offset);
         r = snapfile_load(h, p->dir->no, folder, name, KIND_SIDE, VERSION_1, MAX_BYTES, &info, &data, &e);
+        uint32_t below = part_crc_below(p, x.offset);
+        if (r > 0 && info.head_n == 4 && below && get_le32(info.head) != below && !MUTANT("sidecar-kept")) {
+            r = errtext_set(&e, CHRONIK_E_STALE, "file %s/%s speaks of a log that is gone", folder, name);
+            free(data);
+        }
         if (r < 0) { /* a sidecar can be made again from the log: an older one will do */
             util_log(h, CHRONIK_LOG_WARN, "store %s: sidecar dropped: %s", p->dir->path, e.text);
             side_forget(p, &x);
+            if (r == CHRONIK_E_STALE || r == CHRONIK_E_CORRUPT) {
+                side_remove(p, &x);
+                side_sync(p);
+            }
             r = CHRONIK_E_NOTFOUND;
             continue;
         }

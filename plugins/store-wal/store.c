@@ -28,6 +28,8 @@ static void settings_read(chronik_store *s)
         .checkpoint_ms = (uint32_t)setting(s, "chronik.store-wal.checkpoint.ms", 60000),
         .interval_ms = (uint32_t)setting(s, "chronik.store-wal.interval.ms", 1000),
     };
+    const char *flush = NULL;
+    s->set.os_mode = s->h->config_str(s->h->ctx, "chronik.flush", &flush) > 0 && strcmp(flush, "group") != 0;
 }
 
 static void exec_gone(void *arg, int32_t result)

@@ -118,6 +118,7 @@ struct chronik_store_part {
     struct st_sidecar *sidecars;
     uint32_t n_sidecars;
     int32_t sidecars_loaded;
+    uint32_t folder_synced; /* under smu: the folder's own entry is durable */
     uint64_t announce_mark; /* commit executor: last announcement this partition is in */
     uint32_t announce_at;
     uint32_t replacing;
@@ -148,7 +149,10 @@ struct st_dir {
     atomic_uint next_pn;
     uint64_t generation; /* of the manifest */
     struct chronik_uuid id;
-    uint32_t was_clean, same_boot, os_mode;
+    uint32_t was_clean, same_boot;
+    uint32_t os_mode;     /* segments may hold appends that the log does not know */
+    uint32_t os_marked;   /* the file that says so exists */
+    uint32_t suspect;     /* a sync had failed: pages may look clean that are not on disk */
     atomic_uint data_new; /* data/ has entries that were not synced */
     struct replay *replay;
     atomic_ullong wal_bytes;   /* appended since start */
@@ -170,7 +174,8 @@ struct st_dir {
 
 struct st_settings {
     uint64_t segment_max, wal_max, wal_checkpoint, wal_file, wal_first;
-    uint32_t max_open, checkpoint_ms, interval_ms, scrub_mb_s;
+    uint32_t max_open, checkpoint_ms, interval_ms;
+    uint32_t os_mode; /* chronik.flush is not group */
 };
 
 struct chronik_store {
@@ -275,6 +280,7 @@ struct wal_append_head { /* as on disk, little endian */
     uint64_t position;
     uint32_t n_batches, flags;
     int64_t base, created_ms; /* of the segment */
+    int64_t first;            /* base offset of the first batch */
 };
 struct wal_batch {
     int64_t base, last, max_ts;
@@ -291,16 +297,18 @@ struct wal_suffix {
     uint32_t pn, serial; /* the segment that is cut, 0 none */
     int64_t offset;
     uint64_t bytes; /* what stays of it */
-    uint32_t next_serial, reserved;
+    uint32_t next_serial, nowal;
 };
 struct wal_prefix {
-    uint32_t pn, reserved;
+    uint32_t pn, nowal;
     int64_t offset;
+    uint32_t next_serial, reserved;
 };
 struct wal_roll {
     uint32_t pn, serial;
     uint64_t bytes;
     int64_t end;
+    uint32_t nowal, reserved; /* nowal: the partition has appends that the log does not know */
 };
 struct wal_replace {
     uint32_t pn, serial; /* of the new segment */
@@ -316,6 +324,10 @@ int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32
 int32_t part_roll(chronik_store_part *p); /* wmu held */
 /* After a failed write, sync or read of a segment: E_NOSPC stays; else the directory or the process ends. */
 int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const char *what);
+/* Marks that bytes may stand in segments that the log knows nothing of: a recovery looks for them then. */
+int32_t os_mode_mark(struct st_dir *d);
+/* Leaves word for the next start that pages of this kernel are not to be believed. */
+void dir_suspect(struct st_dir *d);
 void part_fail(chronik_store_part *p, int32_t code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- read.c ---- */
@@ -325,6 +337,8 @@ int32_t st_find_time(chronik_store_part *p, int64_t ts, int64_t *offset);
 /* Position of the first batch of g whose last offset is >= offset (g->bytes when none); walks from the index. */
 int32_t seg_locate(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, int64_t offset, uint64_t limit,
                    uint32_t flags, uint64_t *position, struct st_batch *batch);
+/* Checksum of the batch that ends right below `offset`; 0 when none does. */
+uint32_t part_crc_below(chronik_store_part *p, int64_t offset);
 void part_hint(chronik_store_part *p, uint32_t serial, int64_t offset, uint64_t position); /* mu held */
 
 /* ---- part.c ---- */

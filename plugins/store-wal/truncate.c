@@ -43,6 +43,8 @@ void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w)
         if (p->hints[i].offset > w->offset)
             p->hints[i] = (struct st_hint){0};
     p->written = w->offset;
+    if (p->next_serial < w->next_serial)
+        p->next_serial = w->next_serial;
     if (p->log_start > w->offset)
         p->log_start = w->offset;
     p->last_epoch = g ? g->last_epoch : -1;
@@ -61,6 +63,8 @@ int32_t st_truncate_prefix(chronik_store_part *p, int64_t offset, struct chronik
     if (offset < 0)
         return CHRONIK_E_INVAL;
     pthread_mutex_lock(&p->wmu);
+    w.nowal = p->nowal_seq != 0;
+    w.next_serial = p->next_serial;
     int32_t r = offset <= p->log_start ? CHRONIK_PENDING : wal_admit(p->dir, sizeof w, RECLOG_URGENT);
     if (r > 0)
         r = wal_append(p->dir, WAL_TRUNCATE_PREFIX, &v, 1, NULL, -1, done, &number);
@@ -146,6 +150,7 @@ int32_t st_truncate_suffix(chronik_store_part *p, int64_t offset, struct chronik
     pthread_mutex_lock(&p->wmu);
     int32_t r = offset < 0 ? CHRONIK_E_INVAL : offset >= p->written ? CHRONIK_PENDING : cut_place(p, offset, &w);
     w.next_serial = p->next_serial;
+    w.nowal = p->nowal_seq != 0;
     if (r > 0)
         r = wal_admit(p->dir, sizeof w, RECLOG_URGENT);
     if (r > 0) {

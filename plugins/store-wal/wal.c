@@ -171,6 +171,7 @@ static void on_durable(void *arg, uint64_t end)
 static void on_failed(void *arg, int32_t code, const char *text)
 {
     struct st_dir *d = arg;
+    dir_suspect(d);
     d->s->h->fatal(d->s->h->ctx, 74, text);
 }
 
