@@ -117,8 +117,7 @@ struct proposer {
 static void propose_many(void *arg)
 {
     struct proposer *p = arg;
-    struct meta mine = *p->t; /* ops, m and exec; the rest is not used */
-    mine.k = &p->kit;
+    struct meta mine = {.k = &p->kit, .ops = p->t->ops, .m = p->t->m, .exec = p->t->exec};
     while (p->left > 0) {
         int32_t rc = meta_propose(&mine, CHRONIK_META_CLIENT, p->from + p->n - p->left, 64, NULL);
         EXPECT(rc >= 0 || rc == CHRONIK_E_BUSY, "propose answered %s", kit_code(rc));

@@ -40,10 +40,11 @@ static void on_durable(void *arg, const struct chronik_durable *d, uint32_t n, u
         EXPECT(one->end >= p->durable, "the durable end fell from %lld to %lld", (long long)p->durable,
                (long long)one->end);
         p->durable = one->end;
-        bool reached = p->durable >= p->await;
+        if (p->reached != NULL && p->durable >= p->await) {
+            os_flag_set(t->k->os, p->reached);
+            p->reached = NULL;
+        }
         part_unlock(p);
-        if (reached)
-            os_flag_set(t->k->os, &p->reached);
     }
 }
 
@@ -174,6 +175,7 @@ void part_revive(struct part *p, struct store *t)
     p->s = t;
     p->p = NULL;
     p->await = 0;
+    p->reached = NULL;
 }
 
 void part_init(struct part *p, struct store *t, int32_t number)
@@ -262,13 +264,17 @@ void part_add(struct part *p, unsigned n, unsigned records, uint32_t bytes)
 
 void part_await_durable(struct part *p)
 {
+    struct os_flag reached = {0};
     part_lock(p, "nothing");
-    p->reached = (struct os_flag){0};
-    p->await = p->end;
     bool there = p->durable >= p->end;
+    p->await = p->end;
+    p->reached = there ? NULL : &reached;
     part_unlock(p);
-    if (!there)
-        kit_wait(p->s->k, &p->reached, "durable for everything that was appended");
+    if (there)
+        return;
+    kit_wait(p->s->k, &reached, "durable for everything that was appended");
+    part_lock(p, "nothing"); /* until the event has let go of the flag */
+    part_unlock(p);
 }
 
 int64_t part_durable(struct part *p)

@@ -21,8 +21,8 @@ struct part {
     struct store *s;
     struct chronik_part_id id;
     chronik_store_part *p;
-    pthread_mutex_t lock; /* held around append, as the host's partition lock; error-checking */
-    struct os_flag reached;
+    pthread_mutex_t lock;    /* held around append, as the host's partition lock; error-checking */
+    struct os_flag *reached; /* set when durable reaches `await`; under the lock */
     int64_t await;
     int64_t durable; /* as announced; under the lock */
     int64_t log_start, end;
