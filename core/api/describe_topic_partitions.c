@@ -38,6 +38,7 @@ static bool fill_partition(struct page *g, const struct meta_partition *p, int32
     o->replica_nodes.n = p->n_replicas;
     o->isr_nodes.v = (int32_t *)p->isr;
     o->isr_nodes.n = p->n_isr;
+    o->eligible_leader_replicas.n = o->last_known_elr.n = 0; /* known to be none: not null */
     o->offline_replicas.v = off;
     for (int k = 0; k < p->n_replicas; k++)
         if (!meta_broker_alive(g->image, p->replicas[k]))
