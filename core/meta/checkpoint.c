@@ -216,6 +216,7 @@ int32_t checkpoint_open(struct meta *m, struct err *e)
     if (rc < 0 && rc != CHRONIK_E_EXISTS)
         return err_set(e, rc, "metadata checkpoint %s: the directory cannot be made: check its parent and owner",
                        c->dir);
+    bool fresh = rc > 0;
     c->kv = m->opt.kv;
     c->own_kv = !m->opt.kv;
     char why[256] = "";
@@ -241,7 +242,7 @@ int32_t checkpoint_open(struct meta *m, struct err *e)
     m->st.delta.n = 0;
     c->full = !trusted;
     c->done_seq = trusted ? m->st.img.seq : 0;
-    if (!trusted) {
+    if (!trusted && !fresh) {
         snprintf(c->why, sizeof c->why, "rebuilding from the log: the checkpoint was not used: %.180s", why);
         log_info("%s: %s", c->dir, c->why);
     }
