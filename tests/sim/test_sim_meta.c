@@ -355,6 +355,122 @@ START_TEST(s4_s5_d3_d4_every_acknowledged_command_is_there_once_after_each_cut)
 }
 END_TEST
 
+/* ---- single faults ---- */
+
+static void begin(uint64_t seed)
+{
+    w = sim_world_new(seed);
+    os = sim_node(w, "n1");
+    memset(&md, 0, sizeof md);
+    kv = meta_kv_mem_new();
+    shim = *(const struct chronik_meta_ops *)meta_local_plugin()->ops;
+    rig_init(&rig, os, &shim);
+    rig.snapshot_bytes = 1 << 20;
+    rig.file_bytes = 8192;
+    rig.opt.checkpoint = "/state";
+    rig.opt.kv = kv;
+    rig.opt.checkpoint_ms = 5;
+}
+
+static void doze(int64_t ns)
+{
+    struct os_flag never = {0};
+    os_flag_wait(os, &never, ns);
+}
+
+static void lying_status(chronik_meta *m, struct chronik_meta_status *out)
+{
+    ((const struct chronik_meta_ops *)meta_local_plugin()->ops)->status(m, out);
+    out->committed += 3;
+}
+
+static void stalled_life(void *arg)
+{
+    rig_start(&rig);
+    ck_assert_int_eq(rig_create(&rig, "t", 1, 1).code, 0);
+    doze(3 * SIM_S);
+    struct meta_status s;
+    meta_status_get(rig.m, &s);
+    ck_assert_msg(strstr(s.stalled, "apply stands still: entry"), "the watchdog said '%s'", s.stalled);
+    rig_stop(&rig);
+}
+
+static void stalled(uint64_t seed)
+{
+    begin(seed);
+    shim.status = lying_status;
+    ck_assert(sim_call(os, stalled_life, NULL));
+}
+
+START_TEST(s2_committed_and_not_applied_without_progress_is_named_within_three_seconds)
+{
+    ck_assert_uint_eq(sim_seeds("stalled", 1, 20, stalled), 0);
+}
+END_TEST
+
+static void failing_life(void *arg)
+{
+    rig_start(&rig);
+    sim_disk_fail(os, OS_FAULT_SYNC, 1000, CHRONIK_E_IO);
+    struct rig_result r = rig_create(&rig, "t", 1, 1);
+    ck_abort_msg("answered with %d although no sync succeeds", r.code);
+}
+
+static void failing(uint64_t seed)
+{
+    begin(seed);
+    ck_assert(!sim_call(os, failing_life, NULL));
+    ck_assert_int_eq(sim_exit_code(os), 74);
+}
+
+START_TEST(d1_s5_a_failed_sync_of_the_metadata_log_ends_the_process_and_answers_nobody)
+{
+    ck_assert_uint_eq(sim_seeds("failing sync", 1, 20, failing), 0);
+}
+END_TEST
+
+static void full_life(void *arg)
+{
+    rig_start(&rig);
+    sim_disk_budget(os, 0);
+    struct rig_result res[200];
+    int before = 0, after = 0;
+    for (int i = 0; i < 200; i++) {
+        struct meta_command c = {.type = META_CMD_PRODUCER_IDS};
+        c.u.producer_ids = (struct meta_producer_ids){.broker = 1, .broker_epoch = -1, .count = 1};
+        rig_post(&rig, &c, 100000, &res[i]);
+        ck_assert_int_eq(res[i].refused, CHRONIK_PENDING);
+        doze(20 * SIM_MS);
+    }
+    for (int i = 0; i < 200; i++)
+        before += res[i].done.set;
+    struct meta_status s;
+    meta_status_get(rig.m, &s);
+    ck_assert(!s.stopped);
+    sim_disk_budget(os, UINT64_MAX);
+    doze(15 * SIM_S);
+    for (int i = 0; i < 200; i++)
+        after += res[i].done.set && res[i].code == 0;
+    ck_assert_int_lt(before, 200);
+    ck_assert_int_eq(after, 200);
+    meta_status_get(rig.m, &s);
+    ck_assert_str_eq(s.checkpoint, "");
+    ck_assert_uint_eq(s.checkpoint_seq, s.seq);
+    rig_stop(&rig);
+}
+
+static void full(uint64_t seed)
+{
+    begin(seed);
+    ck_assert(sim_call(os, full_life, NULL));
+}
+
+START_TEST(d4_a_full_disk_delays_commands_and_checkpoints_and_all_goes_on_with_new_space)
+{
+    ck_assert_uint_eq(sim_seeds("full disk", 1, 20, full), 0);
+}
+END_TEST
+
 static const char *const mutants[] = {"local_ack_before_sync",     "meta_repeat_applied", "meta_checkpoint_trusted",
                                       "meta_trim_before_snapshot", "meta_gap_accepted",   "meta_epochs_not_raised",
                                       "local_snapshot_ignored"};
@@ -382,6 +498,9 @@ int main(void)
     TCase *t = tcase_create("cuts");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, s4_s5_d3_d4_every_acknowledged_command_is_there_once_after_each_cut);
+    tcase_add_test(t, s2_committed_and_not_applied_without_progress_is_named_within_three_seconds);
+    tcase_add_test(t, d1_s5_a_failed_sync_of_the_metadata_log_ends_the_process_and_answers_nobody);
+    tcase_add_test(t, d4_a_full_disk_delays_commands_and_checkpoints_and_all_goes_on_with_new_space);
     tcase_add_loop_test(t, a_mutant_is_noticed, 0, (int)ARRAY_LEN(mutants));
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -34,7 +34,7 @@ static void dir_failed(void *arg, uint32_t dir, const char *text)
 static void host_fatal(void *arg, int32_t code, const char *text)
 {
     struct rig *r = arg;
-    fprintf(stderr, "fatal: %s\n", text);
+    snprintf(r->failed_text, sizeof r->failed_text, "%s", text);
     os_exit(r->os, code);
 }
 
