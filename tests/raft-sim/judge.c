@@ -97,6 +97,16 @@ static void check_commit(struct world *w, struct node *n, const struct rc_status
     n->seen_commit = st->commit;
 }
 
+static bool majority_voted(const struct world *w, const struct rc_ids *ids, uint64_t term, uint64_t leader)
+{
+    uint32_t have = 0;
+
+    for (uint32_t i = 0; i < ids->n; i++) {
+        have += ids->v[i] <= WORLD_NODES && w->vote_of[ids->v[i] - 1][term % WORLD_TERMS] == leader;
+    }
+    return ids->n == 0 || have > ids->n / 2;
+}
+
 /* One leader a term, and it has every entry that was committed in earlier terms. */
 static void check_leader(struct world *w, struct node *n, const struct rc_status *st)
 {
@@ -111,6 +121,10 @@ static void check_leader(struct world *w, struct node *n, const struct rc_status
     if (*leader == 0) {
         *leader = n->id;
         w->counts.elections++;
+        if (!majority_voted(w, &st->conf.voters, st->term, n->id) ||
+            !majority_voted(w, &st->conf.outgoing, st->term, n->id)) {
+            world_break(w, "replica %llu leads term %llu without the votes of a quorum", U(n->id), U(st->term));
+        }
         for (uint64_t i = st->first; i <= w->committed; i++) {
             const struct rc_entry *e = rc_entry_at(n->rc, i);
 

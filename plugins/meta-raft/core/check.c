@@ -153,6 +153,9 @@ bool rc_check(const struct rc *r, char *why, size_t why_size)
     if (broken == NULL && r->role != RC_FOLLOWER && r->log.pending != NULL) {
         broken = "nobody campaigns while a snapshot is being installed";
     }
+    if (broken == NULL && r->role != RC_LEADER && (r->asked.n > 0 || r->early.n > 0)) {
+        broken = "reads do not outlive the leadership that they were asked of";
+    }
     if (broken == NULL && r->role != RC_LEADER && r->lead == r->cfg.id) {
         broken = "only a leader follows itself";
     }
