@@ -34,6 +34,7 @@ struct broker {
     struct reconcile_ops reconcile;
     struct chronik_task retention;
     bool stopping;
+    struct os_mutex door;          /* opening and the beginning of a stop exclude each other */
     uint16_t ports[MAX_LISTENERS]; /* bound, by configured listener */
     struct meta_endpoint endpoints[MAX_LISTENERS];
     uint32_t n_endpoints;
@@ -179,9 +180,15 @@ static void meta_registered(void *arg, int64_t broker_epoch)
 static void first_pass_done(void *arg)
 {
     struct broker *b = arg;
-    api_open(b->api);
-    admin_parts_ready(&b->admin);
-    b->o.ready(b->o.arg);
+    os_mutex_lock(&b->door);
+    bool open = !b->stopping;
+    if (open) {
+        api_open(b->api);
+        admin_parts_ready(&b->admin);
+    }
+    os_mutex_unlock(&b->door);
+    if (open)
+        b->o.ready(b->o.arg);
 }
 
 static int32_t open_meta(struct broker *b, struct err *e)
@@ -404,7 +411,9 @@ void broker_stop(struct broker *b, int64_t grace_ns)
 {
     if (!b)
         return;
+    os_mutex_lock(&b->door);
     __atomic_store_n(&b->stopping, true, __ATOMIC_RELEASE);
+    os_mutex_unlock(&b->door);
     admin_parts_draining(&b->admin);
     stop_net(b, grace_ns);
     admin_parts_close(&b->admin);
@@ -424,6 +433,7 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     if (b->store_host)
         plugin_host_free(b->store_host);
     datadirs_close(&b->dirs);
+    os_mutex_destroy(&b->door);
     free(b);
 }
 
@@ -440,6 +450,7 @@ int32_t broker_start(const struct broker_options *o, struct broker **out, struct
         return err_set(e, CHRONIK_E_NOMEM, "out of memory at start");
     b->o = *o;
     b->os = o->os;
+    os_mutex_init(&b->door, LOCK_CONFIG);
     int32_t rc = start(b, e);
     if (rc < 0) {
         broker_stop(b, 0);

@@ -47,7 +47,8 @@ static void on_signal(void *arg, int signo)
         os_flag_set(p->os, &p->stop);
     } else {
         log_info("stopping now");
-        broker_hurry(p->broker);
+        if (p->broker)
+            broker_hurry(p->broker);
     }
 }
 
@@ -96,10 +97,13 @@ static int32_t start(struct process *p, struct err *e)
         .ready = ready,
         .fatal = fatal,
     };
-    rc = broker_start(&o, &p->broker, e);
-    if (rc < 0)
-        return rc;
-    rc = os_exec_open(p->os, "signals", OS_EXEC_LOOP, &p->signals);
+    return broker_start(&o, &p->broker, e);
+}
+
+/* Before the broker starts: a stop that is asked for meanwhile is an orderly one too. */
+static int32_t listen_to_signals(struct process *p, struct err *e)
+{
+    int32_t rc = os_exec_open(p->os, "signals", OS_EXEC_LOOP, &p->signals);
     if (rc > 0)
         rc = os_signals(p->os, p->signals, on_signal, p);
     return rc < 0 ? err_set(e, rc, "signals cannot be handled (code %d): too many threads?", rc) : rc;
@@ -114,7 +118,10 @@ int cmd_serve(struct os *os, const struct options *o, char *const *envp)
         return 1;
     log_set_json(strcmp(config_str(p.config, CFG_CHRONIK_LOG_FORMAT), "json") == 0);
     bool levels = log_set_levels(config_str(p.config, CFG_CHRONIK_LOG_LEVEL));
-    int32_t rc = levels ? start(&p, &e) : err_set(&e, CHRONIK_E_INVAL, "chronik.log.level: not a list of levels");
+    int32_t rc =
+        levels ? listen_to_signals(&p, &e) : err_set(&e, CHRONIK_E_INVAL, "chronik.log.level: not a list of levels");
+    if (rc > 0)
+        rc = start(&p, &e);
     if (rc < 0) {
         fprintf(stderr, "chronik: %s\n", e.text);
     } else {

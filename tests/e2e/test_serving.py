@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import (Failed, Skip, Tests, check, consume, kcat, metadata, produce, wait_for)  # noqa: E402
+from harness import (Failed, Tests, check, consume, kcat, metadata, produce, wait_for)  # noqa: E402
 
 tests = Tests()
 
@@ -125,6 +125,12 @@ def sigterm_ends_the_broker_within_seconds_with_status_0(work):
 
 
 @tests.test
+def a_stop_right_after_the_start_is_orderly_too(work):
+    for _ in range(5):
+        tests.broker(work).start().stop()
+
+
+@tests.test
 def a_second_signal_ends_a_stopping_broker_at_once(work):
     b = tests.broker(work).start()
     b.signal(signal.SIGTERM)
@@ -166,7 +172,7 @@ def any_bytes_on_the_port_close_the_connection_and_harm_nobody(work):
 @tests.test
 def the_admin_server_says_that_it_lives_and_what_it_counts(work):
     b = tests.broker(work).start()
-    wait_for("readiness", lambda: b.admin("/readyz")[0] == 200)
+    wait_for("the broker to be ready", lambda: b.admin("/readyz")[0] == 200)
     for path in ("/livez", "/readyz", "/metrics", "/status"):
         status, body = b.admin(path)
         check(status == 200 and body, f"{path}: {status} {body[:200]}")
