@@ -89,6 +89,7 @@ tier_tsan() {
 }
 tier_lint() {
     need_packages "$test_packages $all_packages"
+    build_tests # the seam's check reads objects
     one format bash scripts/lint.sh format
     local check
     for check in scripts/checks/*.sh; do
