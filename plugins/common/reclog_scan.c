@@ -167,12 +167,12 @@ static int32_t damaged(const struct scan *s, struct errtext *e, const char *why)
                        s->l->path, s->f->slot, (unsigned long long)s->at, why, (unsigned long long)s->number);
 }
 
-/* Looks behind the end of the scan for a group that says it was written after a sync had covered this place. */
+/* Looks from the end of the scan on for a group that says it was written after a sync had covered this place. */
 static int32_t look_behind(struct scan *s, struct errtext *e)
 {
     uint64_t end = s->at, end_position = s->f->base + s->at - RL_SECTOR;
     int32_t r = CHRONIK_DONE;
-    for (s->at += RL_SECTOR; r > 0 && s->at + RL_GROUP_HEAD <= s->f->capacity; s->at += RL_SECTOR) {
+    for (; r > 0 && s->at + RL_GROUP_HEAD <= s->f->capacity; s->at += RL_SECTOR) {
         uint64_t got = 0;
         r = scan_fill(s, RL_SECTOR, &got);
         if (r > 0 && got < RL_GROUP_HEAD)

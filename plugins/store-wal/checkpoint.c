@@ -178,8 +178,6 @@ static void dir_finish(void *arg)
 {
     struct st_ckpt *c = arg;
     struct st_dir *d = &c->s->dirs[c->at];
-    if (MUTANT("recycle-before-manifest"))
-        reclog_trim(d->wal, c->wal_from);
     if (!c->failed && !d->offline) {
         int32_t r = manifest_write(d, &c->image);
         if (r == CHRONIK_E_NOSPC || r == CHRONIK_E_NOMEM) {
@@ -249,6 +247,8 @@ static void dir_next(struct st_ckpt *c)
             continue;
         c->failed = 0;
         capture(c, d);
+        if (MUTANT("recycle-before-manifest"))
+            reclog_trim(d->wal, c->wal_from);
         segments_sync(c, d);
         folders_sync(c, d);
         c->task = (struct chronik_task){.fn = dir_finish, .arg = c};

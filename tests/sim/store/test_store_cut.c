@@ -3,7 +3,10 @@
  * back: every acknowledged batch is there, in order, once, byte for byte; nothing else but what was appended stands
  * behind it.
  *
- *   test_store_cut [SEEDS [MUTANT [FROM]]]     CHRONIK_SIM_SEED=n repeats one seed in this process */
+ *   test_store_cut [SEEDS [MUTANT [FROM]]]     CHRONIK_SIM_SEED=n repeats one seed in this process
+ *
+ * The long tier (CHRONIK_TEST_LONG) makes more than 10,000 cuts. mutants.sh beside it shows that each named fault of
+ * the code, and two of the disk, make this test fail. */
 #include <config.h>
 
 #include "tests/sim/sim.h"
@@ -459,7 +462,9 @@ static void one(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 60;
+    uint64_t seeds = getenv("CHRONIK_TEST_LONG") ? 2500 : getenv("CHRONIK_TEST_SHORT") ? 20 : 100;
+    if (argc > 1)
+        seeds = strtoull(argv[1], NULL, 10);
     uint64_t from = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
     chronik_mutant = argc > 2 ? argv[2] : "";
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -468,7 +473,7 @@ int main(int argc, char **argv)
     unsigned failed = 0;
     for (uint64_t at = 0; at < seeds && !failed; at += 64)
         failed = sim_seeds(argc > 0 ? argv[0] : "test_store_cut", from + at, seeds - at < 64 ? seeds - at : 64, one);
-    printf("%s%llu power cuts, %llu kills, %llu failed syncs, %llu batches appended, %llu found again: %s\n",
+    printf("%s %llu power cuts, %llu kills, %llu failed syncs, %llu batches appended, %llu found again: %s\n",
            *chronik_mutant ? chronik_mutant : "", (unsigned long long)shared->cuts, (unsigned long long)shared->kills,
            (unsigned long long)shared->fatals, (unsigned long long)shared->batches,
            (unsigned long long)shared->recovered, failed ? "FAILED" : "ok");
