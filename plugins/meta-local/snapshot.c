@@ -79,6 +79,12 @@ int32_t local_snapshot_load(chronik_meta *m, struct errtext *e)
             errtext_set(e, rc, "%s/%s cannot be read", LOCAL_FOLDER, LOCAL_SNAPSHOT);
         return rc;
     }
+    /* The process may have died between renaming it and syncing the folder. Only what a power cut cannot take back may
+     * stand for the log in front of it, whose files are used again from here on. */
+    rc = m->host.dir_sync(m->host.ctx, m->cfg.dir, LOCAL_FOLDER);
+    if (rc < 0)
+        return errtext_set(e, rc, "%s: the folder cannot be synced: %s; check the disk", LOCAL_FOLDER,
+                           util_code_text(rc));
     if (f.head_n != HEAD_BYTES)
         return errtext_set(e, CHRONIK_E_CORRUPT,
                            "%s/%s: a head of %u bytes, wanted %d: damaged; restore it from a backup", LOCAL_FOLDER,
