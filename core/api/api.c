@@ -11,7 +11,7 @@
 
 LOG_SUBSYSTEM("api");
 
-enum { POOLED_REQUESTS = 64, ARENA_LIMIT = 256 << 20, KEEP_OUT = 64 << 10, FETCH_SESSIONS = 1000 };
+enum { POOLED_REQUESTS = 64, ARENA_LIMIT = 256 << 20, KEEP_OUT = 64 << 10 };
 
 /* ---- the pool ---- */
 
@@ -317,7 +317,8 @@ struct api *api_new(const struct api_config *c)
         a->latency[(*row)->key] = metric_get(METRIC_HISTOGRAM, "request_seconds", labels,
                                              "Time from the whole request's arrival until its answer is handed over");
     }
-    a->sessions = fetch_sessions_new(c->os, FETCH_SESSIONS);
+    a->sessions =
+        fetch_sessions_new(c->os, (uint32_t)config_i64(c->config, CFG_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS));
     a->producer_ids = producer_ids_new(a);
     if (!a->sessions || !a->producer_ids) {
         api_free(a);

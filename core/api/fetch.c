@@ -398,7 +398,7 @@ static void handle(struct api_req *r, const void *body)
         return;
     }
     f->min_bytes = (int32_t)max_i64(q->min_bytes, 0);
-    f->max_bytes = q->max_bytes;
+    f->max_bytes = (int32_t)min_i64(q->max_bytes, config_i64(r->api->c.config, CFG_FETCH_MAX_BYTES));
     f->read_committed = q->isolation_level == 1;
     f->deadline_ns = os_mono_ns(r->api->c.os) + max_i64(q->max_wait_ms, 0) * INT64_C(1000000);
     f->over = q->max_wait_ms <= 0 || __atomic_load_n(&r->api->draining, __ATOMIC_ACQUIRE);

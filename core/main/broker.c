@@ -228,7 +228,7 @@ static int32_t start_meta(struct broker *b, struct err *e)
     if (rc < 0)
         return rc;
     meta_reconcile_on_first_pass(b->meta, first_pass_done, b);
-    dynamic_open(&b->dynamic, b->meta, b->o.config, b->dirs.node_id);
+    dynamic_open(&b->dynamic, b->meta, b->o.config, b->parts, b->net, b->dirs.node_id);
     return meta_start(b->meta, e);
 }
 
@@ -379,7 +379,13 @@ static void stop_net(struct broker *b, int64_t grace_ns)
     api_drain(b->api);
     net_stop(b->net, grace_ns, net_stopped, b);
     wait_step(b, "the network", grace_ns + INT64_C(5000000000));
-    net_close(b->net);
+}
+
+/* Not before the metadata has ended: applied changes reach the loops and the network's settings. */
+static void close_net(struct broker *b)
+{
+    if (b->net)
+        net_close(b->net);
     b->net = NULL;
 }
 
@@ -418,6 +424,7 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     stop_net(b, grace_ns);
     admin_parts_close(&b->admin);
     stop_meta(b);
+    close_net(b);
     stop_store(b);
     if (b->api) {
         free((void *)b->api->c.log_dirs);

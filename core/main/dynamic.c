@@ -24,6 +24,27 @@ static void forget(struct dynamic_set *s)
     *s = (struct dynamic_set){0};
 }
 
+/* The config's hook: one setting has another value now. */
+static void changed(void *arg, const struct config_setting *s)
+{
+    struct dynamic *d = arg;
+    switch (s->id) {
+    case CFG_CHRONIK_LOG_LEVEL:
+        if (!log_set_levels(config_str(d->config, CFG_CHRONIK_LOG_LEVEL)))
+            log_warn("chronik.log.level=%s is not a list of levels; the levels stay as they are",
+                     config_str(d->config, CFG_CHRONIK_LOG_LEVEL));
+        break;
+    case CFG_MAX_CONNECTIONS:
+        net_set_max_connections(d->net, (uint32_t)min_i64(config_i64(d->config, CFG_MAX_CONNECTIONS), UINT32_MAX));
+        break;
+    case CFG_PRODUCER_ID_EXPIRATION_MS:
+        part_set_producer_expiration(d->parts, config_i64(d->config, CFG_PRODUCER_ID_EXPIRATION_MS));
+        break;
+    default: /* a synonym of a topic's setting, or read where it is used */
+        d->inherited = true;
+    }
+}
+
 /* Removes what is gone, sets what is there, remembers the keys. */
 static void adopt(struct dynamic *d, bool cluster, struct dynamic_set *s, const struct meta_configs *c)
 {
@@ -54,11 +75,17 @@ static void published(void *arg, const struct meta_image *image, const struct me
     int len = snprintf(own, sizeof own, "%d", d->node_id);
     adopt(d, true, &d->cluster, meta_configs_of(image, META_RES_BROKER, "", 0));
     adopt(d, false, &d->own, meta_configs_of(image, META_RES_BROKER, own, (size_t)len));
+    if (d->inherited)
+        meta_reconcile_settings(d->meta);
+    d->inherited = false;
 }
 
-void dynamic_open(struct dynamic *d, struct meta *m, struct config *c, int32_t node_id)
+void dynamic_open(struct dynamic *d, struct meta *m, struct config *c, struct part_set *parts, struct net *net,
+                  int32_t node_id)
 {
-    *d = (struct dynamic){.sub = {.fn = published, .arg = d}, .config = c, .node_id = node_id};
+    *d = (struct dynamic){
+        .sub = {.fn = published, .arg = d}, .config = c, .meta = m, .parts = parts, .net = net, .node_id = node_id};
+    CHECK(config_on_change(c, changed, d) > 0);
     meta_subscribe(m, &d->sub);
 }
 

@@ -189,6 +189,10 @@ struct meta_reconcile_ops {
 /* Between meta_new and meta_start. The reconciler begins when this broker is registered (join), else when caught up. */
 int32_t meta_reconcile_start(struct meta *m, const struct meta_reconcile_ops *ops, struct err *e);
 
+/* What partitions inherit from outside of the image changed (settings of brokers): reconfigure every open partition.
+ * Any thread, after meta_reconcile_start; many calls make one pass. */
+void meta_reconcile_settings(struct meta *m);
+
 struct meta_reconcile_status {
     bool first_pass_done;
     uint64_t opened, failed, strays; /* partitions */

@@ -40,6 +40,7 @@ struct reconciler {
     struct chronik_uuid *changed;
     size_t n_changed, cap_changed;
     bool reset, closing;
+    bool resettle; /* settings outside of the image changed: hand every open partition over again */
     struct meta_reconcile_status status;
     void (*first_fn)(void *arg);
     void *first_arg;
@@ -48,7 +49,7 @@ struct reconciler {
     size_t cap, used;
     struct chronik_uuid *confirm;
     size_t n_confirm, cap_confirm;
-    bool listed;
+    bool listed, resettling;
 };
 
 /* ---- the table ---- */
@@ -223,7 +224,7 @@ static void do_topic(struct reconciler *r, const struct chronik_uuid *id)
             here = hosts(t->partitions[p], r->m->opt.node_id);
         if (here) {
             x = topic_get(r, id, t->n_partitions);
-            bool settings = x->row != t->hash[0];
+            bool settings = x->row != t->hash[0] || r->resettling;
             for (int32_t p = 0; p < t->n_partitions; p++)
                 do_partition(r, i, t, p, x, settings);
             x->row = t->hash[0];
@@ -363,12 +364,13 @@ static void run(void *arg)
     os_mutex_lock(&m->lock);
     struct chronik_uuid *ids = r->changed;
     size_t n = r->n_changed;
-    bool all = r->reset || !r->listed;
+    bool all = r->reset || r->resettle || !r->listed;
     bool go = may_run(m) && !r->closing;
     if (go) {
         r->changed = NULL;
         r->n_changed = r->cap_changed = 0;
-        r->reset = false;
+        r->resettling = r->resettle;
+        r->reset = r->resettle = false;
     }
     os_mutex_unlock(&m->lock);
     if (!go)
@@ -379,6 +381,7 @@ static void run(void *arg)
     for (size_t i = 0; i < n && ok && !all; i++)
         do_topic(r, &ids[i]);
     free(ids);
+    r->resettling = false;
     send_confirmations(r);
     count(r, ok);
     if (!ok || r->status.failed)
@@ -422,6 +425,14 @@ void reconcile_wake(struct meta *m)
 {
     if (may_run(m))
         m->host.exec_post(m->rec->exec, &m->rec->task);
+}
+
+void meta_reconcile_settings(struct meta *m)
+{
+    os_mutex_lock(&m->lock);
+    m->rec->resettle = true;
+    os_mutex_unlock(&m->lock);
+    reconcile_wake(m);
 }
 
 int32_t meta_reconcile_start(struct meta *m, const struct meta_reconcile_ops *ops, struct err *e)

@@ -97,7 +97,7 @@ static void admit(struct net_listener *ln, struct os_sock *s)
     struct net *n = ln->net;
     char peer[sizeof((struct net_conn *)0)->peer];
     os_peer_name(s, peer, sizeof peer);
-    if (atomic_load(&n->n_conns) >= n->cfg.max_connections) {
+    if (atomic_load(&n->n_conns) >= __atomic_load_n(&n->cfg.max_connections, __ATOMIC_RELAXED)) {
         refuse(n, s, peer, "max.connections (or the limit of open files) is reached");
         return;
     }

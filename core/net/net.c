@@ -62,6 +62,13 @@ static void default_u32(uint32_t *v, uint32_t d)
         *v = d;
 }
 
+void net_set_max_connections(struct net *n, uint32_t most)
+{
+    uint64_t files = os_file_limit(n->os);
+    uint64_t room = files > n->cfg.reserve_files ? files - n->cfg.reserve_files : 1;
+    __atomic_store_n(&n->cfg.max_connections, most > room ? (uint32_t)room : most, __ATOMIC_RELAXED);
+}
+
 static void complete_config(struct net *n)
 {
     struct net_config *c = &n->cfg;
@@ -81,9 +88,7 @@ static void complete_config(struct net *n)
         c->idle_ns = 600 * NET_SECOND;
     if (c->partial_ns == 0)
         c->partial_ns = 30 * NET_SECOND;
-    uint64_t most = files > c->reserve_files ? files - c->reserve_files : 1;
-    if (c->max_connections > most)
-        c->max_connections = (uint32_t)most;
+    net_set_max_connections(n, c->max_connections);
     if (c->max_connections_per_ip >= INT32_MAX)
         c->max_connections_per_ip = UINT32_MAX;
     n->tick_ns = min_i64(NET_SECOND, c->partial_ns / 4);

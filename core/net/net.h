@@ -97,6 +97,10 @@ void net_stop(struct net *n, int64_t grace_ns, void (*done)(void *arg), void *ar
 void net_close(struct net *n);
 uint64_t net_connections(const struct net *n); /* any thread */
 
+/* max.connections from now on, bounded as at net_open; connections above it stay. Any thread, between net_open and
+ * net_stop. */
+void net_set_max_connections(struct net *n, uint32_t most);
+
 /* ---- answers: on the request's loop ---- */
 
 /* Answers go out in the order of the requests, whatever the order of these calls. The segment array is copied; the

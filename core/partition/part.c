@@ -44,6 +44,11 @@ void part_set_store(struct part_set *s, chronik_store *store)
     s->cfg.store = store;
 }
 
+void part_set_producer_expiration(struct part_set *s, int64_t ms)
+{
+    __atomic_store_n(&s->cfg.producer_expiration_ms, ms, __ATOMIC_RELAXED);
+}
+
 void part_set_free(struct part_set *s)
 {
     if (!s)

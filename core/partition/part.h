@@ -35,6 +35,8 @@ struct part_set_config {
 struct part_set *part_set_new(const struct part_set_config *cfg);
 void part_set_store(struct part_set *s, chronik_store *store);
 void part_set_free(struct part_set *s); /* all partitions closed and all references returned */
+/* After a change of producer.id.expiration.ms; any thread. */
+void part_set_producer_expiration(struct part_set *s, int64_t ms);
 /* What the store calls; give this table to the store's create. */
 void part_set_events(struct part_set *s, struct chronik_store_events *out);
 

@@ -82,7 +82,8 @@ static void retain(struct part *p, int64_t now_ms)
     int64_t hw = p->high_watermark;
     bool mine = p->leading && !p->closed && !p->failed;
     if (p->loaded)
-        producers_expire(&p->producers, now_ms - p->set->cfg.producer_expiration_ms);
+        producers_expire(&p->producers,
+                         now_ms - __atomic_load_n(&p->set->cfg.producer_expiration_ms, __ATOMIC_RELAXED));
     os_mutex_unlock(&p->mu);
     if (!mine || !c.cleanup_delete || (c.retention_ms < 0 && c.retention_bytes < 0))
         return;
