@@ -139,14 +139,12 @@ static void close_next(void *arg, int32_t result)
             return;
         }
     }
-    struct chronik_exec **execs[] = {&s->low, &s->exec};
-    for (size_t i = 0; i < ARRAY_LEN(execs); i++)
-        if (*execs[i]) {
-            struct chronik_exec *e = *execs[i];
-            *execs[i] = NULL;
-            s->h->exec_close(e, (struct chronik_done){close_next, s});
-            return;
-        }
+    struct chronik_exec *execs[] = {s->low, s->exec};
+    uint32_t step = s->close_at++ - s->n_dirs;
+    if (step < ARRAY_LEN(execs)) {
+        s->h->exec_close(execs[step], (struct chronik_done){close_next, s});
+        return;
+    }
     struct chronik_done done = s->close_done;
     store_free(s);
     done.fn(done.arg, CHRONIK_DONE);

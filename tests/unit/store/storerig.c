@@ -10,6 +10,13 @@
 
 const struct chronik_plugin *chronik_plugin_v1(void);
 
+/* Some tests fork while threads run, to let a store die in the child. */
+const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
 static void on_durable(void *arg, const struct chronik_durable *d, uint32_t n, uint32_t stride)
 {
     struct rig *r = arg;
