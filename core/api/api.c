@@ -3,6 +3,7 @@
 #include "api/api.h"
 
 #include "api/fetch_session.h"
+#include "api/meta_topic.h"
 #include "api/producer_ids.h"
 #include "base/log.h"
 
@@ -320,7 +321,8 @@ struct api *api_new(const struct api_config *c)
     a->sessions =
         fetch_sessions_new(c->os, (uint32_t)config_i64(c->config, CFG_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS));
     a->producer_ids = producer_ids_new(a);
-    if (!a->sessions || !a->producer_ids) {
+    a->meta_log = meta_log_new(c->node_id);
+    if (!a->sessions || !a->producer_ids || !a->meta_log) {
         api_free(a);
         return NULL;
     }
@@ -346,6 +348,7 @@ int32_t api_set_meta(struct api *a, struct meta *meta, struct err *e)
 {
     int64_t late = os_mono_ns(a->c.os) + a->c.gate_ns;
     a->c.meta = meta;
+    meta_log_attach(a->meta_log, meta);
     for (uint32_t i = 0; i < a->n_loops; i++) {
         struct api_loop *l = &a->loops[i];
         l->reader = meta_reader_open(meta);
@@ -389,5 +392,6 @@ void api_free(struct api *a)
     free(a->loops);
     fetch_sessions_free(a->sessions);
     producer_ids_free(a->producer_ids);
+    meta_log_free(a->meta_log);
     free(a);
 }

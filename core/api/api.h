@@ -64,6 +64,7 @@ struct api {
     struct metric *latency[128];
     struct fetch_sessions *sessions;
     struct producer_ids *producer_ids;
+    struct meta_log *meta_log; /* meta_topic.h */
     struct metric *errors;
     bool draining;
 };
@@ -116,7 +117,8 @@ struct wire_str api_str_copy(struct api_req *r, struct wire_str s);
 /* The image for the length of a handler's look; leave with api_image_leave. */
 const struct meta_image *api_image(struct api_req *r);
 void api_image_leave(struct api_req *r);
-/* Looks up a partition by name or, when name is NULL, by id; a Kafka code, 0 with a reference in *out. */
+/* Looks up a partition by name or, when name is NULL, by id; a Kafka code, 0 with a reference in *out. __meta is none:
+ * who can read it asks meta_topic.h first. */
 int16_t api_part(struct api_req *r, const struct wire_str *name, const struct chronik_uuid *id, int32_t index,
                  struct part **out);
 /* Kafka's rule for topic names; NULL or what is wrong with it. */

@@ -1,6 +1,8 @@
 /* config_resource.c: names of resources, and checked changes of their settings as commands. On the request's loop. */
 #include "api/config_resource.h"
 
+#include "api/meta_topic.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +18,10 @@ int16_t config_resource_of(struct api_req *r, const struct meta_image *image, in
         out->scope = CONFIG_TOPIC;
         if (api_bad_topic_name(name)) {
             *why = arena_printf(&r->arena, "Topic name is invalid: %s.", api_bad_topic_name(name));
+            return KAFKA_INVALID_TOPIC_EXCEPTION;
+        }
+        if (meta_log_topic(r->api->meta_log, &name, NULL)) {
+            *why = META_LOG_READ_ONLY;
             return KAFKA_INVALID_TOPIC_EXCEPTION;
         }
         if (meta_topic_by_name(image, name.p, n))

@@ -1,6 +1,7 @@
 /* create_partitions.c: CreatePartitions (37): more partitions for topics, never fewer. */
 #include "api/rows.h"
 #include "api/gather.h"
+#include "api/meta_topic.h"
 #include "api/topic_spec.h"
 
 struct growth {
@@ -77,6 +78,10 @@ static void begin_one(struct create_partitions *c, const struct meta_image *imag
     const struct meta_topic *t = meta_topic_by_name(image, q->name.p, (size_t)max_i64(q->name.n, 0));
     if (named_twice(c->q, i)) {
         fail(a, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
+        return;
+    }
+    if (meta_log_topic(r->api->meta_log, &q->name, NULL)) {
+        fail(a, KAFKA_INVALID_TOPIC_EXCEPTION, META_LOG_READ_ONLY);
         return;
     }
     if (!t) {

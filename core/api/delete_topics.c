@@ -2,6 +2,7 @@
  * committed; the data goes later. */
 #include "api/rows.h"
 #include "api/gather.h"
+#include "api/meta_topic.h"
 
 struct deletion {
     struct gather_proposal p;
@@ -35,7 +36,7 @@ static void applied(struct gather_proposal *p)
 }
 
 /* The topic that is asked for, or NULL with the error in the answer. */
-static const struct meta_topic *find(const struct meta_image *image, struct wire_str name,
+static const struct meta_topic *find(struct api_req *r, const struct meta_image *image, struct wire_str name,
                                      const struct chronik_uuid *id,
                                      struct wire_delete_topics_response_deletable_topic_result *a)
 {
@@ -46,6 +47,10 @@ static const struct meta_topic *find(const struct meta_image *image, struct wire
     }
     if (by_id && meta_uuid_zero(id)) {
         fail(a, KAFKA_INVALID_REQUEST, "Neither topic name nor id were specified.");
+        return NULL;
+    }
+    if (meta_log_topic(r->api->meta_log, by_id ? NULL : &name, id)) {
+        fail(a, KAFKA_INVALID_TOPIC_EXCEPTION, META_LOG_READ_ONLY);
         return NULL;
     }
     const struct meta_topic *t =
@@ -77,7 +82,7 @@ static void begin_one(struct delete_topics *d, const struct meta_image *image, i
         fail(a, r->version >= 3 ? KAFKA_TOPIC_DELETION_DISABLED : KAFKA_INVALID_REQUEST, "Topic deletion is disabled.");
         return;
     }
-    const struct meta_topic *t = find(image, name, id, a);
+    const struct meta_topic *t = find(r, image, name, id, a);
     if (!t)
         return;
     if (twice(d, i, &t->id)) {

@@ -3,6 +3,7 @@
 #include "api/rows.h"
 #include "api/api.h"
 #include "api/config_resource.h"
+#include "api/meta_topic.h"
 
 #include <stdlib.h>
 
@@ -88,6 +89,8 @@ static void describe_one(struct describe *d, const struct meta_image *image)
     size_t n = (size_t)max_i64(name.n, 0);
     struct config_resource res;
     const char *why = NULL;
+    if (d->resource->resource_type == META_RES_TOPIC && meta_log_topic(d->r->api->meta_log, &name, NULL))
+        return; /* it has no settings */
     int16_t rc = config_resource_of(d->r, image, d->resource->resource_type, name, &res, &why);
     if (rc != KAFKA_NONE) {
         refuse(d, rc, why);

@@ -2,6 +2,7 @@
 #include "api/rows.h"
 #include "api/api.h"
 #include "api/authorized.h"
+#include "api/meta_topic.h"
 
 #include <stdlib.h>
 
@@ -91,9 +92,18 @@ static void all_topics(struct page *g)
     struct meta_cursor c;
     struct wire_str from = g->q->cursor ? g->q->cursor->topic_name : wire_str("");
     const struct meta_topic *t = meta_topics_from(g->image, &c, from.p, (size_t)max_i64(from.n, 0));
-    for (bool more = true; t && more; t = meta_topics_next(&c)) {
-        int32_t first = cursor_partition(g, (struct wire_str){t->name, t->name_len});
-        more = first >= t->n_partitions || add_topic(g, t, first);
+    struct wire_str own_name = wire_str("__meta");
+    const struct meta_topic *own =
+        by_name(&own_name, &from) < 0 ? NULL : meta_log_topic(g->r->api->meta_log, &own_name, NULL);
+    for (bool more = true; (t || own) && more;) {
+        bool is_own = own && (!t || strcmp(own->name, t->name) < 0);
+        const struct meta_topic *one = is_own ? own : t;
+        int32_t first = cursor_partition(g, (struct wire_str){one->name, one->name_len});
+        more = first >= one->n_partitions || add_topic(g, one, first);
+        if (is_own)
+            own = NULL;
+        else
+            t = meta_topics_next(&c);
     }
 }
 
@@ -111,7 +121,9 @@ static void named_topics(struct page *g)
         if ((i && wire_str_eq(names[i], names[i - 1])) ||
             (g->q->cursor && by_name(&names[i], &g->q->cursor->topic_name) < 0))
             continue;
-        const struct meta_topic *t = meta_topic_by_name(g->image, names[i].p, (size_t)max_i64(names[i].n, 0));
+        const struct meta_topic *t = meta_log_topic(g->r->api->meta_log, &names[i], NULL);
+        if (!t)
+            t = meta_topic_by_name(g->image, names[i].p, (size_t)max_i64(names[i].n, 0));
         if (t) {
             int32_t first = cursor_partition(g, names[i]);
             more = first >= t->n_partitions || add_topic(g, t, first);
@@ -134,7 +146,7 @@ static void handle(struct api_req *r, const void *body)
     int64_t most = config_i64(r->api->c.config, CFG_MAX_REQUEST_PARTITION_SIZE_LIMIT);
     g.left = (int32_t)max_i64(min_i64(g.q->response_partition_limit, most), 1);
     g.image = api_image(r);
-    int64_t n = g.q->topics.n > 0 ? g.q->topics.n : (int64_t)min_i64((int64_t)meta_topic_count(g.image), g.left + 1);
+    int64_t n = g.q->topics.n > 0 ? g.q->topics.n : min_i64((int64_t)meta_topic_count(g.image) + 1, g.left + 1);
     g.resp.topics.v = api_array(r, struct wire_describe_topic_partitions_response_topic, n);
     g.failed = !g.resp.topics.v;
     if (!g.failed && g.q->topics.n > 0)

@@ -4,16 +4,28 @@
 #include "api/rows.h"
 #include "api/api.h"
 #include "api/fetch_session.h"
+#include "api/meta_topic.h"
 #include "plugin/host.h"
 
 #include <stdlib.h>
 
 enum { RANGES_A_PARTITION = 8 };
 
+/* What a request needs for __meta: its records are made on a worker, before the attempt that sends them. */
+struct fetch_meta {
+    struct meta_log_wait wait;
+    struct batch_build build;
+    const uint8_t *p; /* NULL: nothing was made */
+    size_t n;
+    int16_t error;
+    uint64_t seen;
+};
+
 /* One partition in an attempt. */
 struct fetch_part {
     struct fetch_item *item;
-    struct part *part; /* NULL: `error` says why */
+    struct part *part; /* NULL: __meta, or `error` says why */
+    struct fetch_meta *meta;
     struct part_read read;
     struct part_fetch_node node;
     int16_t error;
@@ -35,6 +47,7 @@ struct fetch {
     bool urgent; /* an error or a divergence: answer at once */
     int64_t deadline_ns;
     bool over, parked;
+    bool has_meta; /* __meta is asked for */
 };
 
 /* ---- releasing ---- */
@@ -52,9 +65,12 @@ static void drop_pins(struct fetch *f)
 static void release(struct fetch *f)
 {
     drop_pins(f);
-    for (uint32_t i = 0; i < f->n; i++)
+    for (uint32_t i = 0; i < f->n; i++) {
         if (f->parts[i].part)
             part_unref(f->parts[i].part);
+        if (f->parts[i].meta)
+            batch_build_free(&f->parts[i].meta->build);
+    }
     f->n = 0;
 }
 
@@ -76,6 +92,20 @@ static void sent(struct api_req *r)
 
 /* ---- one attempt ---- */
 
+static void read_meta(struct fetch *f, struct fetch_part *p, uint64_t left)
+{
+    struct fetch_meta *m = p->meta;
+    struct part_view *v = &p->read.view;
+    p->error = meta_log_look(f->r->api->meta_log, p->item->partition, p->item->leader_epoch, v, &m->seen);
+    if (p->error == KAFKA_NONE && (p->item->offset < v->log_start || p->item->offset > v->high_watermark))
+        p->error = KAFKA_OFFSET_OUT_OF_RANGE;
+    if (p->error == KAFKA_NONE)
+        p->error = m->error;
+    if (p->error == KAFKA_NONE && m->p && (m->n <= left || f->bytes == 0))
+        p->read.bytes = m->n;
+    f->bytes += p->read.bytes;
+}
+
 static void read_one(struct fetch *f, struct fetch_part *p, uint64_t left)
 {
     const struct fetch_item *i = p->item;
@@ -89,6 +119,8 @@ static void read_one(struct fetch *f, struct fetch_part *p, uint64_t left)
         .view = {.high_watermark = -1, .log_start = -1, .last_stable = -1, .leader = -1, .leader_epoch = -1},
         .diverging_epoch = -1,
     };
+    if (p->meta)
+        read_meta(f, p, left);
     if (!p->part)
         return;
     p->error = part_read(p->part, &p->read);
@@ -113,11 +145,16 @@ static struct wire_records records_of(struct fetch_part *p)
 {
     if (p->read.bytes == 0)
         return (struct wire_records){NULL, 0, NULL};
+    if (p->meta) {
+        p->segs[0] = (struct net_seg){.p = p->meta->p, .n = p->meta->n};
+        p->ranges = (struct api_ranges){p->segs, 1};
+    }
     for (uint32_t k = 0; k < p->read.n_ranges; k++) {
         const struct chronik_range *g = &p->read.ranges[k];
         p->segs[k] = (struct net_seg){.p = g->p, .file = plugin_file(g->file), .off = g->offset, .n = g->n};
     }
-    p->ranges = (struct api_ranges){p->segs, p->read.n_ranges};
+    if (!p->meta)
+        p->ranges = (struct api_ranges){p->segs, p->read.n_ranges};
     return (struct wire_records){NULL, (int32_t)p->read.bytes, &p->ranges};
 }
 
@@ -234,8 +271,11 @@ static void unpark(struct fetch *f)
         return;
     f->parked = false;
     os_exec_cancel(r->loop->exec, &r->timer);
-    for (uint32_t i = 0; i < f->n; i++)
+    for (uint32_t i = 0; i < f->n; i++) {
         part_fetch_unwait(&f->parts[i].node);
+        if (f->parts[i].meta)
+            meta_log_unwait(r->api->meta_log, &f->parts[i].meta->wait);
+    }
     if (r->prev)
         r->prev->next = r->next;
     else
@@ -266,7 +306,10 @@ static bool park(struct fetch *f)
     bool still = true;
     for (uint32_t i = 0; i < f->n && still; i++) {
         struct fetch_part *p = &f->parts[i];
-        still = !p->part || part_fetch_wait(p->part, &p->node, &f->wait, p->read.view.high_watermark);
+        if (p->meta)
+            still = meta_log_wait(r->api->meta_log, &p->meta->wait, &f->wait, p->meta->seen);
+        else
+            still = !p->part || part_fetch_wait(p->part, &p->node, &f->wait, p->read.view.high_watermark);
     }
     if (still) {
         os_exec_post_at(r->loop->exec, &r->timer, f->deadline_ns);
@@ -279,25 +322,79 @@ static bool park(struct fetch *f)
     return !mine;
 }
 
+/* Answers or waits; false: something moved meanwhile, try again. */
+static bool try_once(struct fetch *f)
+{
+    attempt(f);
+    if (f->urgent || f->over || f->r->gone || f->n == 0 || f->bytes >= (uint64_t)f->min_bytes) {
+        respond(f);
+        return true;
+    }
+    drop_pins(f);
+    return park(f);
+}
+
+/* Whether __meta has records that were not made yet. */
+static bool must_render(const struct fetch *f)
+{
+    for (uint32_t i = 0; f->has_meta && i < f->n; i++) {
+        const struct fetch_part *p = &f->parts[i];
+        struct part_view v;
+        uint64_t seen;
+        if (!p->meta || p->meta->p || p->meta->error ||
+            meta_log_look(f->r->api->meta_log, p->item->partition, p->item->leader_epoch, &v, &seen) != KAFKA_NONE)
+            continue;
+        if (p->item->offset >= v.log_start && p->item->offset < v.high_watermark)
+            return true;
+    }
+    return false;
+}
+
+/* On a worker: nobody else looks at the parts meanwhile. */
+static void render(struct api_req *r)
+{
+    struct fetch *f = r->state;
+    uint64_t left = (uint64_t)max_i64(f->max_bytes, 0);
+    for (uint32_t i = 0; i < f->n; i++) {
+        struct fetch_meta *m = f->parts[i].meta;
+        const struct fetch_item *item = f->parts[i].item;
+        if (!m || m->p)
+            continue;
+        m->error = meta_log_read(r->api->meta_log, item->offset, min_size((size_t)max_i64(item->max_bytes, 0), left),
+                                 &m->build, &m->p, &m->n);
+        left -= min_size(left, m->n);
+    }
+}
+
+static void go_on(struct fetch *f);
+
+static void rendered(struct api_req *r)
+{
+    struct fetch *f = r->state;
+    if (!try_once(f))
+        go_on(f);
+}
+
 static void go_on(struct fetch *f)
 {
-    for (;;) {
-        attempt(f);
-        if (f->urgent || f->over || f->r->gone || f->n == 0 || f->bytes >= (uint64_t)f->min_bytes)
-            break;
-        drop_pins(f);
-        if (park(f))
+    do {
+        if (must_render(f)) {
+            api_on_worker(f->r, render, rendered);
             return;
-    }
-    respond(f);
+        }
+    } while (!try_once(f));
 }
 
 /* On the loop: bytes arrived. */
 static void woken(void *arg)
 {
     struct api_req *r = arg;
-    unpark(r->state);
-    go_on(r->state);
+    struct fetch *f = r->state;
+    unpark(f);
+    for (uint32_t i = 0; f->has_meta && i < f->n; i++)
+        if (f->parts[i].meta)
+            f->parts[i].meta->p = NULL; /* there is more now */
+    go_on(f);
 }
 
 static void end_wait(struct api_req *r)
@@ -369,7 +466,12 @@ static bool find_parts(struct fetch *f)
         struct fetch_part *p = &f->parts[i];
         p->item = &f->session->items[i];
         struct wire_str name = {p->item->topic, p->item->topic_n};
-        p->error = api_part(r, f->session->ids ? NULL : &name, &p->item->topic_id, p->item->partition, &p->part);
+        const struct wire_str *by_name = f->session->ids ? NULL : &name;
+        if (!meta_log_topic(r->api->meta_log, by_name, &p->item->topic_id))
+            p->error = api_part(r, by_name, &p->item->topic_id, p->item->partition, &p->part);
+        else if (!(p->meta = api_array(r, struct fetch_meta, 1)))
+            return false;
+        f->has_meta |= p->meta != NULL;
     }
     if (f->session->first >= f->n)
         f->session->first = 0;
@@ -392,7 +494,9 @@ static void handle(struct api_req *r, const void *body)
         return;
     }
     if (!take_items(f->session, q) || !find_parts(f)) {
-        f->n = 0;
+        if (!f->parts)
+            f->n = 0;
+        release(f);
         session_done(f);
         api_drop(r, "out of memory for a fetch request");
         return;

@@ -1,9 +1,10 @@
 /* list_offsets.c: ListOffsets (2). Ends and starts come from memory; a search by time reads batches, on a worker. */
 #include "api/rows.h"
 #include "api/api.h"
+#include "api/meta_topic.h"
 
 struct lookup {
-    struct part *part;
+    struct part *part; /* NULL: __meta */
     const struct wire_list_offsets_request_partition *ask;
     struct wire_list_offsets_response_partition *answer;
 };
@@ -28,15 +29,33 @@ static void look_up(struct api_req *r)
     for (int32_t i = 0; i < l->n; i++) {
         struct lookup *u = &l->v[i];
         int64_t offset, ts;
-        int32_t epoch;
-        u->answer->error_code = part_list_offset(u->part, u->ask->timestamp, l->read_committed, &offset, &ts, &epoch);
+        int32_t epoch = 0;
+        u->answer->error_code =
+            u->part ? part_list_offset(u->part, u->ask->timestamp, l->read_committed, &offset, &ts, &epoch)
+                    : meta_log_list_offset(r->api->meta_log, u->ask->timestamp, &offset, &ts);
         if (u->answer->error_code == KAFKA_NONE) {
             u->answer->offset = offset;
             u->answer->timestamp = ts;
             u->answer->leader_epoch = r->version >= 4 ? epoch : -1;
         }
-        part_unref(u->part);
+        if (u->part)
+            part_unref(u->part);
     }
+}
+
+/* A Kafka code; 0 with the partition, or NULL for __meta. */
+static int16_t find(struct api_req *r, const struct wire_str *topic,
+                    const struct wire_list_offsets_request_partition *p, struct part **out)
+{
+    struct part_view v;
+    uint64_t seen;
+    *out = NULL;
+    if (meta_log_topic(r->api->meta_log, topic, NULL))
+        return meta_log_look(r->api->meta_log, p->partition_index, p->current_leader_epoch, &v, &seen);
+    int16_t rc = api_part(r, topic, NULL, p->partition_index, out);
+    if (rc == KAFKA_NONE && (rc = part_check_leader(*out, p->current_leader_epoch)) != KAFKA_NONE)
+        part_unref(*out);
+    return rc;
 }
 
 static void answer(struct api_req *r)
@@ -73,11 +92,7 @@ static bool open_parts(struct api_req *r, const struct wire_list_offsets_request
                 continue;
             }
             struct part *part;
-            b->error_code = api_part(r, &t->name, NULL, p->partition_index, &part);
-            if (b->error_code == KAFKA_NONE && (b->error_code = part_check_leader(part, p->current_leader_epoch))) {
-                part_unref(part);
-                continue;
-            }
+            b->error_code = find(r, &t->name, p, &part);
             if (b->error_code != KAFKA_NONE)
                 continue;
             *cheap &= part_list_offset_is_cheap(p->timestamp);
@@ -94,7 +109,8 @@ static void handle(struct api_req *r, const void *body)
     bool cheap = true;
     if (!l || (l->resp = wire_list_offsets_response_default, !open_parts(r, q, l, &cheap))) {
         for (int32_t i = 0; l && i < l->n; i++)
-            part_unref(l->v[i].part);
+            if (l->v[i].part)
+                part_unref(l->v[i].part);
         api_drop(r, "out of memory for a request");
         return;
     }

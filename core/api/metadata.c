@@ -3,6 +3,7 @@
 #include "api/rows.h"
 #include "api/api.h"
 #include "api/authorized.h"
+#include "api/meta_topic.h"
 #include "api/topic_spec.h"
 #include "base/uuid.h"
 
@@ -85,13 +86,23 @@ static void add_error(struct asked *a, struct wire_str name, const struct chroni
 static bool fill_all(struct api_req *r, struct asked *a)
 {
     struct meta_cursor c;
-    a->resp.topics.v = api_array(r, struct wire_metadata_response_topic, (int64_t)meta_topic_count(a->image));
+    a->resp.topics.v = api_array(r, struct wire_metadata_response_topic, (int64_t)meta_topic_count(a->image) + 1);
     if (!a->resp.topics.v)
         return false;
     for (const struct meta_topic *t = meta_topics_from(a->image, &c, NULL, 0); t; t = meta_topics_next(&c))
         if (!add_topic(r, a, t))
             return false;
-    return true;
+    return add_topic(r, a, meta_log_topic(r->api->meta_log, &(struct wire_str){"__meta", 6}, NULL));
+}
+
+static const struct meta_topic *find(struct api_req *r, const struct asked *a, const struct wire_str *name,
+                                     const struct chronik_uuid *id)
+{
+    const struct meta_topic *t = meta_log_topic(r->api->meta_log, name, id);
+    if (t)
+        return t;
+    return name ? meta_topic_by_name(a->image, name->p, name->n > 0 ? (size_t)name->n : 0)
+                : meta_topic_by_id(a->image, id);
 }
 
 static bool fill_asked(struct api_req *r, struct asked *a)
@@ -106,8 +117,7 @@ static bool fill_asked(struct api_req *r, struct asked *a)
         struct wire_str name = q->topics.v[i].name;
         const struct chronik_uuid *id = &q->topics.v[i].topic_id;
         bool by_id = r->version >= 10 && !meta_uuid_zero(id);
-        const struct meta_topic *t = by_id ? meta_topic_by_id(a->image, id)
-                                           : meta_topic_by_name(a->image, name.p, name.n > 0 ? (size_t)name.n : 0);
+        const struct meta_topic *t = find(r, a, by_id ? NULL : &name, id);
         if (t) {
             if (!add_topic(r, a, t))
                 return false;

@@ -1,14 +1,25 @@
 /* offset_for_leader_epoch.c: OffsetForLeaderEpoch (23): where an epoch ended (KIP-101, KIP-320). */
 #include "api/rows.h"
 #include "api/api.h"
+#include "api/meta_topic.h"
 
 static void look_up(struct api_req *r, struct wire_str topic,
                     const struct wire_offset_for_leader_epoch_request_partition *q,
                     struct wire_offset_for_leader_epoch_response_epoch_end_offset *a)
 {
     struct part *part;
+    struct part_view v;
+    uint64_t seen;
     *a = wire_offset_for_leader_epoch_response_epoch_end_offset_default;
     a->partition = q->partition;
+    if (meta_log_topic(r->api->meta_log, &topic, NULL)) {
+        a->error_code = meta_log_look(r->api->meta_log, q->partition, q->current_leader_epoch, &v, &seen);
+        if (a->error_code == KAFKA_NONE && q->leader_epoch == 0) {
+            a->leader_epoch = 0;
+            a->end_offset = v.log_end;
+        }
+        return;
+    }
     a->error_code = api_part(r, &topic, NULL, q->partition, &part);
     if (a->error_code != KAFKA_NONE)
         return;

@@ -1,6 +1,7 @@
 /* topic_spec.c: checks a wished topic as Kafka does and spreads its replicas over the brokers that are alive. */
 #include "api/topic_spec.h"
 
+#include "api/meta_topic.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -145,6 +146,10 @@ int16_t topic_command(struct api_req *r, const struct meta_image *image, const s
     const char *bad = api_bad_topic_name(s.name);
     if (bad) {
         *why = arena_printf(&r->arena, "Topic name is invalid: %s.", bad);
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
+    }
+    if (meta_log_topic(r->api->meta_log, &s.name, NULL)) {
+        *why = META_LOG_READ_ONLY;
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
     if (meta_topic_by_name(image, s.name.p, (size_t)s.name.n)) {

@@ -1,6 +1,7 @@
 /* util.c: what several handlers need: strings, the image, looking up partitions, workers, proposals. On the request's
  * loop unless a function says otherwise. */
 #include "api/api.h"
+#include "api/meta_topic.h"
 
 #include <stdio.h>
 
@@ -26,6 +27,8 @@ int16_t api_part(struct api_req *r, const struct wire_str *name, const struct ch
                  struct part **out)
 {
     *out = NULL;
+    if (meta_log_topic(r->api->meta_log, name, id))
+        return index == 0 ? KAFKA_INVALID_TOPIC_EXCEPTION : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     const struct meta_image *i = api_image(r);
     const struct meta_topic *t =
         name ? meta_topic_by_name(i, name->p, name->n < 0 ? 0 : (size_t)name->n) : meta_topic_by_id(i, id);

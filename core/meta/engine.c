@@ -39,8 +39,8 @@ void engine_publish(struct meta *m)
     m->brokers = i->brokers.count;
     os_mutex_unlock(&m->lock);
     resolve_changes(m, i);
-    if (m->st.n_changes)
-        for (struct meta_sub *s = m->subs; s; s = s->next)
+    for (struct meta_sub *s = m->subs; s; s = s->next)
+        if (m->st.n_changes || s->every)
             s->fn(s->arg, i, m->st.changes, m->st.n_changes);
     meta_state_changes_clear(&m->st);
 }

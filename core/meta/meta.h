@@ -104,6 +104,7 @@ struct meta_change {
 struct meta_sub {
     void (*fn)(void *arg, const struct meta_image *image, const struct meta_change *changes, uint32_t n);
     void *arg;
+    bool every;            /* also publications without a change of these kinds: the seq grew */
     struct meta_sub *next; /* meta: */
 };
 
