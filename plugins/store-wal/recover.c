@@ -357,10 +357,14 @@ static int32_t dir_lock(struct st_dir *d, struct errtext *e)
                            "whose it is",
                            d->path, util_code_text(r));
     r = h->dir_make(h->ctx, d->no, "data");
-    if (r > 0)
-        r = h->dir_sync(h->ctx, d->no, "");
     if (r < 0 && r != CHRONIK_E_EXISTS)
         return errtext_set(e, r, "store %s: folder data cannot be made: %s; check the directory", d->path,
+                           util_code_text(r));
+    /* The process before may have died between renaming a manifest and syncing the folder. Only what a power cut cannot
+     * take back may stand for the log in front of it, whose files are used again from here on. */
+    r = MUTANT("start-not-synced") ? CHRONIK_DONE : h->dir_sync(h->ctx, d->no, "");
+    if (r < 0)
+        return errtext_set(e, r, "store %s: the directory cannot be synced: %s; check the disk", d->path,
                            util_code_text(r));
     return CHRONIK_DONE;
 }
