@@ -367,7 +367,7 @@ static void doom_step(struct reclog *l)
 static void make_step(struct reclog *l)
 {
     struct rl_keeper *k = &l->keeper;
-    enum { STEP = 4 << 20 };
+    enum { STEP = 1 << 20 }; /* a group's sync waits for what is handed over before it: little at a time */
     int32_t r = CHRONIK_DONE;
     if (!k->making) {
         k->made = 0;

@@ -272,6 +272,8 @@ static int32_t part_append(chronik_store_part *p, const struct chronik_append *a
         idx_spill(p, g);
     if (a->flush == CHRONIK_FLUSH_INTERVAL)
         atomic_store_explicit(&p->dir->interval_due, 1, memory_order_relaxed);
+    if (group)
+        ckpt_ahead(g);
     atomic_store_explicit(&p->dir->changed, 1, memory_order_relaxed);
     return CHRONIK_DONE;
 }

@@ -90,27 +90,75 @@ static void capture(struct st_ckpt *c, struct st_dir *d)
 
 /* ---- what is synced ---- */
 
+/* E_BUSY, E_NOMEM: not yet. What else fails has taken the directory or the process with it. */
+static int32_t segment_sync(struct st_seg *g, int create)
+{
+    struct chronik_file *f;
+    int32_t r = seg_get(g, create, &f);
+    if (r > 0) {
+        r = MUTANT("segment-not-synced") ? CHRONIK_DONE : g->s->h->file_sync(f);
+        seg_put(g);
+    } else if (r == CHRONIK_E_NOTFOUND && !create) {
+        return CHRONIK_DONE; /* synced, closed and removed meanwhile */
+    }
+    if (r < 0 && r != CHRONIK_E_BUSY && r != CHRONIK_E_NOMEM)
+        dir_fault(g->dir, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, g, "syncing");
+    return r;
+}
+
 static void segments_sync(struct st_ckpt *c, struct st_dir *d)
 {
     struct st_seg *next;
     for (struct st_seg *g = seg_take_dirty(d); g; g = next) {
-        struct chronik_file *f;
         next = g->dirty_next;
         atomic_store(&g->dirty, 0);
-        int32_t r = seg_get(g, 1, &f);
-        if (r > 0) {
-            r = MUTANT("segment-not-synced") ? CHRONIK_DONE : c->s->h->file_sync(f);
-            seg_put(g);
-        }
-        if (r < 0) {
-            c->failed = 1;
-            if (r == CHRONIK_E_BUSY || r == CHRONIK_E_NOMEM)
-                seg_mark_dirty(g);
-            else
-                dir_fault(d, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, g, "syncing");
-        }
+        int32_t r = segment_sync(g, 1);
+        c->failed |= r < 0;
+        if (r == CHRONIK_E_BUSY || r == CHRONIK_E_NOMEM)
+            seg_mark_dirty(g);
         seg_unref(g);
     }
+}
+
+/* Between checkpoints: a flush of the log waits for all that the disk was given before, so a checkpoint that hands over
+ * hundreds of megabytes at once would stall every commit meanwhile. Segments go out in pieces as they grow. */
+static void ahead_run(void *arg)
+{
+    chronik_store *s = arg;
+    pthread_mutex_lock(&s->mu);
+    struct st_seg *list = s->ahead, *next;
+    s->ahead = NULL;
+    pthread_mutex_unlock(&s->mu);
+    for (struct st_seg *g = list; g; g = next) {
+        next = g->ahead_next;
+        pthread_mutex_lock(&s->mu);
+        g->ahead_queued = 0;
+        pthread_mutex_unlock(&s->mu);
+        if (!atomic_load(&g->doomed) && !g->dir->offline)
+            segment_sync(g, 0);
+        seg_unref(g);
+    }
+}
+
+void ckpt_ahead(struct st_seg *g)
+{
+    chronik_store *s = g->s;
+    if (g->bytes < g->ahead + ST_AHEAD)
+        return;
+    g->ahead = g->bytes;
+    pthread_mutex_lock(&s->mu);
+    int post = !s->ahead;
+    if (!g->ahead_queued) {
+        g->ahead_queued = 1;
+        seg_ref(g);
+        g->ahead_next = s->ahead;
+        s->ahead = g;
+    } else {
+        post = 0;
+    }
+    pthread_mutex_unlock(&s->mu);
+    if (post)
+        s->h->exec_post(s->exec, &s->ahead_task);
 }
 
 static void folders_sync(struct st_ckpt *c, struct st_dir *d)
@@ -333,6 +381,7 @@ static void timer_run(void *arg)
 void ckpt_init(chronik_store *s)
 {
     s->ckpt_task = (struct chronik_task){.fn = ckpt_run, .arg = s};
+    s->ahead_task = (struct chronik_task){.fn = ahead_run, .arg = s};
     s->timer_task = (struct chronik_task){.fn = timer_run, .arg = s};
     s->last_ckpt_ns = s->h->mono_ns(s->h->ctx);
     s->h->exec_post_at(s->exec, &s->timer_task, s->last_ckpt_ns + (int64_t)s->set.interval_ms * 1000000);

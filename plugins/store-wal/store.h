@@ -31,6 +31,7 @@ enum {
     ST_IDX_EVERY = 64 * 1024, /* bytes of log per entry */
     ST_BATCH_HEAD = 61,       /* fixed part of a v2 record batch */
     ST_REAP_STEP = 8 << 20,   /* bytes truncated at a time before an unlink (D8) */
+    ST_AHEAD = 2 << 20,       /* bytes of a segment that are synced ahead of the checkpoint */
 };
 
 struct st_dir;
@@ -79,6 +80,9 @@ struct st_seg {
 
     atomic_uint dirty; /* written since its last sync: in dir->dirty, holding a reference; its file stays open */
     struct st_seg *dirty_next;
+    uint64_t ahead; /* under wmu: a sync ahead of the checkpoint was asked for up to here */
+    struct st_seg *ahead_next;
+    uint32_t ahead_queued; /* under store->mu */
     atomic_uint doomed;   /* out of its partition */
     uint32_t folder_only; /* no file: stands for the folder of a deleted partition */
     uint64_t known_size;  /* replay: size of the file, reap: what is left of it */
@@ -198,12 +202,13 @@ struct chronik_store {
     struct st_seg *doomed_new; /* out of every partition, still in a manifest */
     struct st_seg *doomed;     /* in no manifest: files may go once nobody pins them */
     struct st_flush *flushes;  /* waiting for the next checkpoint */
+    struct st_seg *ahead;      /* to sync ahead of the checkpoint; each with a reference */
 
     pthread_mutex_t fmu;
     struct st_seg lru; /* list head: unused open files, most recent first */
     uint32_t n_open;
 
-    struct chronik_task ckpt_task, timer_task, reap_task, close_task, scrub_task;
+    struct chronik_task ckpt_task, ahead_task, timer_task, reap_task, close_task, scrub_task;
     struct st_ckpt *ckpt; /* the checkpoint that runs; the checkpoint executor's */
     atomic_uint ckpt_wanted;
     int64_t last_ckpt_ns;
@@ -373,6 +378,8 @@ void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w);
 
 /* ---- checkpoint.c ---- */
 void ckpt_kick(chronik_store *s); /* soon */
+/* After an append in group mode: lets a segment that gathered ST_AHEAD bytes be synced early. wmu held. */
+void ckpt_ahead(struct st_seg *g);
 int32_t st_flush(chronik_store *s, struct chronik_done done);
 void ckpt_init(chronik_store *s);
 /* The last one, at close: writes clean marks, then `then` runs on the checkpoint executor. */
