@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { BUCKETS = 256, INDEX_FROM = 16 };
+enum { BUCKETS = 256, FEW = 16 };
 static const int64_t idle_ns = INT64_C(120) * 1000000000;
 
 struct fetch_sessions {
@@ -33,6 +33,7 @@ static void session_free(struct fetch_session *f)
     for (uint32_t i = 0; i < f->n; i++)
         free((char *)f->items[i].topic);
     free(f->items);
+    free(f->buckets);
     free(f);
 }
 
@@ -177,12 +178,53 @@ static bool same(const struct fetch_session *f, const struct fetch_item *i, stru
     return i->topic_n == topic.n && memcmp(i->topic, topic.p, (size_t)topic.n) == 0;
 }
 
+static uint32_t bucket_of(const struct fetch_session *f, struct wire_str topic, const struct chronik_uuid *id,
+                          int32_t partition)
+{
+    const uint8_t *p = f->ids ? id->b : (const uint8_t *)topic.p;
+    size_t n = f->ids ? sizeof id->b : (size_t)max_i64(topic.n, 0);
+    uint32_t h = (uint32_t)partition * 0x9e3779b1u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 0x01000193u;
+    return (h ^ h >> 15) % f->cap;
+}
+
+static void index_item(struct fetch_session *f, uint32_t at)
+{
+    struct fetch_item *i = &f->items[at];
+    uint32_t *b = &f->buckets[bucket_of(f, (struct wire_str){i->topic, i->topic_n}, &i->topic_id, i->partition)];
+    i->chain = *b;
+    *b = at + 1;
+}
+
+/* Without memory for it the items are searched one by one. */
+static void index_make(struct fetch_session *f)
+{
+    f->buckets = calloc(f->cap, sizeof *f->buckets);
+    for (uint32_t i = 0; f->buckets && i < f->n; i++)
+        index_item(f, i);
+}
+
+static void index_drop(struct fetch_session *f)
+{
+    free(f->buckets);
+    f->buckets = NULL;
+}
+
 static struct fetch_item *find_item(struct fetch_session *f, struct wire_str topic, const struct chronik_uuid *id,
                                     int32_t partition)
 {
-    for (uint32_t i = 0; i < f->n; i++)
-        if (same(f, &f->items[i], topic, id, partition))
-            return &f->items[i];
+    if (f->n > FEW && !f->buckets)
+        index_make(f);
+    if (!f->buckets) {
+        for (uint32_t i = 0; i < f->n; i++)
+            if (same(f, &f->items[i], topic, id, partition))
+                return &f->items[i];
+        return NULL;
+    }
+    for (uint32_t at = f->buckets[bucket_of(f, topic, id, partition)]; at; at = f->items[at - 1].chain)
+        if (same(f, &f->items[at - 1], topic, id, partition))
+            return &f->items[at - 1];
     return NULL;
 }
 
@@ -194,12 +236,13 @@ struct fetch_item *fetch_session_put(struct fetch_session *f, struct wire_str to
     if (item)
         return item;
     if (f->n == f->cap) {
-        uint32_t cap = f->cap ? f->cap * 2 : INDEX_FROM;
+        uint32_t cap = f->cap ? f->cap * 2 : FEW;
         struct fetch_item *items = realloc(f->items, cap * sizeof *items);
         if (!items)
             return NULL;
         f->items = items;
         f->cap = cap;
+        index_drop(f); /* it is made anew, with more buckets, by the next search */
     }
     char *name = NULL;
     if (!f->ids && !(name = strndup(topic.p ? topic.p : "", topic.n > 0 ? (size_t)topic.n : 0)))
@@ -211,17 +254,36 @@ struct fetch_item *fetch_session_put(struct fetch_session *f, struct wire_str to
                                 .partition = partition,
                                 .told_hw = -1,
                                 .told_log_start = -1};
+    if (f->buckets)
+        index_item(f, f->n - 1);
     return item;
 }
 
+static void index_take(struct fetch_session *f, uint32_t at)
+{
+    struct fetch_item *i = &f->items[at];
+    uint32_t *b = &f->buckets[bucket_of(f, (struct wire_str){i->topic, i->topic_n}, &i->topic_id, i->partition)];
+    while (*b != at + 1)
+        b = &f->items[*b - 1].chain;
+    *b = i->chain;
+}
+
+/* The last item takes the place of the one that goes. */
 void fetch_session_forget(struct fetch_session *f, struct wire_str topic, const struct chronik_uuid *id,
                           int32_t partition)
 {
     struct fetch_item *item = find_item(f, topic, id, partition);
     if (!item)
         return;
+    uint32_t at = (uint32_t)(item - f->items), last = f->n - 1;
+    if (f->buckets) {
+        index_take(f, at);
+        if (at != last)
+            index_take(f, last);
+    }
     free((char *)item->topic);
-    size_t at = (size_t)(item - f->items);
-    memmove(item, item + 1, (f->n - at - 1) * sizeof *item);
+    *item = f->items[last];
     f->n--;
+    if (f->buckets && at != last)
+        index_item(f, at);
 }

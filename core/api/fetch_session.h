@@ -21,6 +21,7 @@ struct fetch_item {
     int32_t leader_epoch, last_fetched_epoch;
     /* what the client was told last: -1 nothing yet */
     int64_t told_hw, told_log_start;
+    uint32_t chain; /* index: the next item of the bucket + 1, 0 none */
 };
 
 struct fetch_session {
@@ -31,6 +32,8 @@ struct fetch_session {
     int64_t used_ns;
     struct fetch_item *items;
     uint32_t n, cap;
+    uint32_t
+        *buckets;   /* index of `cap` buckets, an item's number + 1; NULL while the items are few or were not asked */
     uint32_t first; /* where the next answer begins, so that all get their turn */
     struct fetch_session *chain;
 };

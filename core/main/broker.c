@@ -206,6 +206,7 @@ static int32_t open_meta(struct broker *b, struct err *e)
     struct meta_options opt = {
         .node_id = b->dirs.node_id,
         .checkpoint = durable ? checkpoint : NULL,
+        .kv = durable ? b->o.kv : NULL,
         .cluster_id = b->dirs.cluster_id,
         .self = {.cluster_id = b->dirs.cluster_id,
                  .rack = config_str(b->o.config, CFG_BROKER_RACK),

@@ -10,11 +10,13 @@
 #include "plugin/loader.h"
 
 struct broker;
+struct meta_kv_table;
 
 struct broker_options {
     struct os *os;
     struct config *config; /* finished */
     const struct plugin_module *meta, *store;
+    struct meta_kv_table *kv; /* the metadata's checkpoint; NULL: LMDB in the first data directory */
     void *arg;
     /* Once, when the metadata has caught up and the partitions are open. Any thread. */
     void (*ready)(void *arg);
