@@ -15,23 +15,49 @@ static bool is_zero(const struct chronik_uuid *id)
     return memcmp(id->b, none.b, sizeof none.b) == 0;
 }
 
+/* Until the directory is formatted its entry, and those above it, may not be on disk yet: a power cut would take away
+ * everything in it. An entry that stood there before may lie in a directory that we cannot open; its owner saw to it.
+ */
+static int32_t keep_entry(struct os *os, const char *path, bool made, struct err *e)
+{
+    char parent[4096];
+    const char *slash = strrchr(path, '/');
+    snprintf(parent, sizeof parent, "%.*s", !slash ? 1 : slash == path ? 1 : (int)(slash - path), slash ? path : ".");
+    int32_t rc = os_sync_dir(os, parent);
+    if (rc >= 0 || !made)
+        return CHRONIK_DONE;
+    return err_set(e, rc, "data directory %s: %s cannot be synced (code %d); check the disk and log.dirs", path, parent,
+                   rc);
+}
+
+static bool is_formatted(struct os *os, const char *path)
+{
+    char file[4200];
+    struct os_stat st;
+    snprintf(file, sizeof file, "%s/meta.properties", path);
+    return os_lookup(os, file, &st) > 0;
+}
+
 int32_t datadir_make(struct os *os, const char *path, struct err *e)
 {
     char part[4096];
     size_t n = strlen(path);
     if (n >= sizeof part)
         return err_set(e, CHRONIK_E_INVAL, "data directory %.64s...: the path is too long", path);
-    for (size_t i = 1; i <= n; i++) {
+    bool formatted = is_formatted(os, path);
+    for (size_t i = 1; i <= n && !formatted; i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
         int32_t rc = os_mkdir(os, part);
-        if (rc >= 0 || rc == CHRONIK_E_EXISTS)
-            continue;
         struct os_stat st;
-        if (os_lookup(os, part, &st) > 0 && st.is_dir)
+        if (rc >= 0 || rc == CHRONIK_E_EXISTS || (os_lookup(os, part, &st) > 0 && st.is_dir)) {
+            int32_t kept = keep_entry(os, part, rc >= 0, e);
+            if (kept < 0)
+                return kept;
             continue;
+        }
         return err_set(e, rc, "data directory %s: %s cannot be made (%s); check log.dirs and the owner of its parent",
                        path, part,
                        rc == CHRONIK_E_PERM    ? "not permitted"

@@ -3,6 +3,15 @@
 
 #include <stdlib.h>
 
+/* Also for programs without check. */
+#define MUST(cond, text)                                                                                               \
+    do {                                                                                                               \
+        if (!(cond)) {                                                                                                 \
+            fprintf(stderr, "%s: %s\n", #cond, text);                                                                  \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
 /* ---- the broker ---- */
 
 static void load(struct plugin_module *m, rig_module entry)
@@ -82,7 +91,7 @@ static void start(void *arg)
                                .arg = r,
                                .ready = on_ready,
                                .fatal = on_fatal};
-    ck_assert_msg(broker_start(&o, &r->broker, &e) > 0, "%s", e.text);
+    MUST(broker_start(&o, &r->broker, &e) > 0, e.text);
     struct broker_facts f;
     broker_facts(r->broker, &f);
     r->port = f.ports[0];
@@ -259,8 +268,7 @@ int32_t cli_send(struct cli *c, int16_t key, int16_t version, const void *body)
         wire_out_reset(&c->out);
         c->out_at = 0;
     }
-    ck_assert_msg(wire_encode_request(wire_api(key), version, c->next, wire_str("test"), body, &c->out, &e) > 0, "%s",
-                  e.text);
+    MUST(wire_encode_request(wire_api(key), version, c->next, wire_str("test"), body, &c->out, &e) > 0, e.text);
     CHECK(sim_call(c->rig->machine, wake, c));
     return c->next++;
 }
@@ -286,17 +294,15 @@ int32_t cli_recv(struct cli *c, int16_t key, int16_t version, void *out, int64_t
     int32_t correlation;
     size_t at;
     arena_reset(&c->arena);
-    ck_assert_msg(wire_get_response_header(wire_api(key), version, c->frame, n, &correlation, &at, &e) > 0, "%s",
-                  e.text);
-    ck_assert_msg(wire_decode(wire_api(key)->response, version, c->frame + at, n - at, &c->arena, out, &e) > 0, "%s",
-                  e.text);
+    MUST(wire_get_response_header(wire_api(key), version, c->frame, n, &correlation, &at, &e) > 0, e.text);
+    MUST(wire_decode(wire_api(key)->response, version, c->frame + at, n - at, &c->arena, out, &e) > 0, e.text);
     return correlation;
 }
 
 void cli_call(struct cli *c, int16_t key, int16_t version, const void *body, void *out)
 {
     int32_t sent = cli_send(c, key, version, body);
-    ck_assert_int_eq(cli_recv(c, key, version, out, 60 * SIM_S), sent);
+    MUST(cli_recv(c, key, version, out, 60 * SIM_S) == sent, "no answer");
 }
 
 bool cli_is_over(struct cli *c, int64_t most_ns)
