@@ -55,14 +55,26 @@ void net_budget_sub(struct net_budget *b, uint64_t n)
         b->wake(b->wake_arg);
 }
 
+static bool add_below(_Atomic uint64_t *sum, uint64_t n, uint64_t max)
+{
+    uint64_t was = atomic_load(sum);
+    do {
+        if (was + n > max)
+            return false;
+    } while (!atomic_compare_exchange_weak(sum, &was, was + n));
+    return true;
+}
+
 static bool reserve(struct net_budget *b, uint64_t n)
 {
-    uint64_t used = atomic_load(&b->used);
-    do {
-        if (used + n > b->max)
-            return false;
-    } while (!atomic_compare_exchange_weak(&b->used, &used, used + n));
-    return true;
+    bool large = n > NET_LARGE;
+    if (large && !add_below(&b->large, n, b->max / 2))
+        return false;
+    if (add_below(&b->used, n, b->max))
+        return true;
+    if (large)
+        atomic_fetch_sub(&b->large, n);
+    return false;
 }
 
 static bool take_pass(struct net_budget *b, uint64_t n)
@@ -99,6 +111,8 @@ static void give_budget(struct net_budget *b, uint64_t n, bool pass)
 {
     if (pass)
         atomic_store(&b->pass, false);
+    else if (n > NET_LARGE)
+        atomic_fetch_sub(&b->large, n);
     net_budget_sub(b, n);
 }
 

@@ -14,13 +14,16 @@ enum {
     NET_BUF_BIG = 256 * 1024,        /* for a connection that fills the ordinary ones */
     NET_CLASS_MAX = 4 * 1024 * 1024, /* larger buffers are not kept */
     NET_CLASSES = 25,                /* four steps a doubling */
+    NET_LARGE = 1024 * 1024,         /* a larger buffer belongs to one large frame */
     NET_IDLE_LOAD = 16 * 1024 * 1024,
     NET_IDLE_REST = 256 * 1024, /* of ordinary buffers, kept when nothing goes on */
 };
 
+/* Large frames get half of it at most: peers that announce them and then send slowly leave the rest to all others. */
 struct net_budget {
     uint64_t max;
     _Atomic uint64_t used;
+    _Atomic uint64_t large;   /* of `used`, in buffers above NET_LARGE */
     _Atomic bool pass;        /* one buffer beyond `max` is out */
     _Atomic uint32_t waiting; /* loops that were refused and want `wake` */
     void (*wake)(void *arg);  /* bytes came back while a loop waited; any loop's thread */

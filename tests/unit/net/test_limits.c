@@ -169,6 +169,33 @@ START_TEST(a_frame_larger_than_all_request_memory_is_served_alone)
 }
 END_TEST
 
+START_TEST(slow_senders_of_large_frames_do_not_keep_others_out)
+{
+    enum { SLOW = 12 };
+    struct net_config cfg = {.max_queued = 6 << 20};
+    fx_open(&cfg);
+    int slow[SLOW], fd = fx_connect();
+    uint8_t part[50000] = {0, 0x30, 0, 0, 'e'}; /* of 3 MiB */
+    for (int i = 0; i < SLOW; i++) {
+        slow[i] = fx_connect();
+        fx_send(slow[i], part, sizeof part);
+    }
+    usleep(50000);
+    for (int i = 0; i < SLOW; i++)
+        fx_send(slow[i], part, 1000); /* now buffers for all of it are asked for */
+    usleep(50000);
+    for (uint32_t i = 0; i < 20; i++) {
+        fx_request(fd, 'e', i, 200000);
+        fx_expect(fd, i, 200000);
+    }
+    for (int i = 0; i < SLOW; i++)
+        close(slow[i]);
+    fx_wait(&fx.closed, SLOW);
+    ck_assert_uint_eq(atomic_load(&fx.net->budget.large), 0);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_frame_beyond_the_cap_closes_the_connection_with_one_line)
 {
     struct net_config cfg = {.max_frame = 5000};
@@ -402,6 +429,7 @@ int main(void)
     tcase_add_test(t, waiting_requests_with_small_frames_pin_no_buffers);
     tcase_add_test(t, request_memory_is_bounded_and_reading_goes_on_when_some_comes_back);
     tcase_add_test(t, a_frame_larger_than_all_request_memory_is_served_alone);
+    tcase_add_test(t, slow_senders_of_large_frames_do_not_keep_others_out);
     tcase_add_test(t, a_frame_beyond_the_cap_closes_the_connection_with_one_line);
     tcase_add_test(t, a_large_frame_without_memory_for_it_closes_its_connection_only);
     tcase_add_test(t, idle_connections_close_and_waiting_ones_do_not);
