@@ -19,7 +19,7 @@ struct describe {
 
 static bool wanted(const struct describe *d, const char *name)
 {
-    if (d->resource->configuration_keys.n < 0)
+    if (d->resource->configuration_keys.n <= 0) /* null and empty ask for all */
         return true;
     for (int32_t i = 0; i < d->resource->configuration_keys.n; i++)
         if (wire_str_is(d->resource->configuration_keys.v[i], name))
@@ -44,17 +44,27 @@ static void count(void *arg, const struct config_entry *e)
     ((struct describe *)arg)->cap++;
 }
 
+/* What was set for all brokers, also when this broker's own value is stronger. */
+static const struct config_synonym *set_for_all(const struct config_entry *e)
+{
+    for (size_t i = 0; i < e->n_synonyms; i++)
+        if (e->synonyms[i].source == CONFIG_FROM_DYNAMIC_DEFAULT)
+            return &e->synonyms[i];
+    return NULL;
+}
+
 static void add(void *arg, const struct config_entry *e)
 {
     struct describe *d = arg;
-    if (!wanted(d, e->setting->name) || (d->dynamic_only && e->source != CONFIG_FROM_DYNAMIC_DEFAULT))
+    const struct config_synonym *all = d->dynamic_only ? set_for_all(e) : NULL;
+    if (!wanted(d, e->setting->name) || (d->dynamic_only && !all))
         return;
     struct wire_describe_configs_response_resource_result *o = &d->answer->configs.v[d->answer->configs.n++];
     *o = wire_describe_configs_response_resource_result_default;
     o->name = wire_str(e->setting->name);
-    o->value = api_str_copy(d->r, wire_str(e->value));
+    o->value = api_str_copy(d->r, wire_str(all ? all->value : e->value));
     o->read_only = e->read_only;
-    o->config_source = config_source_wire(e->source);
+    o->config_source = config_source_wire(all ? all->source : e->source);
     o->is_sensitive = e->setting->sensitive;
     o->config_type = (int8_t)e->setting->type;
     o->documentation = d->q->include_documentation ? wire_str(e->setting->doc) : (struct wire_str){NULL, -1};
