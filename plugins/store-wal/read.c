@@ -133,6 +133,8 @@ static int32_t read_segment(chronik_store_part *p, struct st_seg *g, struct chro
     uint64_t from, end = bytes;
     struct st_batch first, behind;
     int32_t rc = seg_locate(p, g, f, from_offset, bytes, flags, &from, &first);
+    if (rc > 0 && from < bytes && first.last >= seg_end) /* else these offsets would be passed over without a word */
+        return seg_damaged(p, g, from, CHRONIK_E_CORRUPT);
     if (rc < 0 || from == bytes || first.last >= r->end)
         return rc < 0 ? rc : CHRONIK_PENDING;
     if (r->end < seg_end) { /* the first batch that reaches behind the limit ends the range */

@@ -112,6 +112,27 @@ START_TEST(d2_a_flipped_bit_in_a_segment_is_never_served_as_right)
 }
 END_TEST
 
+/* The offset of a batch lies outside its checksum: nobody else would notice. */
+START_TEST(d2_a_batch_whose_offset_left_its_segment_takes_the_partition_offline)
+{
+    char cmd[300];
+    struct chronik_range ranges[4];
+    struct chronik_read r = {
+        .size = sizeof r, .from = 0, .end = 120, .max_bytes = 1 << 20, .ranges = ranges, .max_ranges = 4};
+    build();
+    snprintf(cmd, sizeof cmd,
+             "f=$(find %s -name '00000000000000000000-*.log') && "
+             "printf '\\001' | dd of=$f bs=1 seek=4 conv=notrunc status=none",
+             root);
+    ck_assert_int_eq(system(cmd), 0);
+    ck_assert_int_gt(rig_start(&rig), 0);
+    ck_assert_int_gt(rig_open(&rig, 0, 0), 0);
+    ck_assert_int_eq(rig.ops->read(rig.parts[0].p, &r), CHRONIK_E_CORRUPT);
+    ck_assert_uint_eq(r.n_ranges, 0);
+    rig_stop(&rig);
+}
+END_TEST
+
 START_TEST(d2_a_flipped_bit_in_the_manifest_or_the_meta_file_refuses_the_start)
 {
     flip_all("/manifest", 211, 10);
@@ -137,6 +158,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, d2_a_flipped_bit_in_a_segment_is_never_served_as_right);
+    tcase_add_test(c, d2_a_batch_whose_offset_left_its_segment_takes_the_partition_offline);
     tcase_add_test(c, d2_a_flipped_bit_in_the_manifest_or_the_meta_file_refuses_the_start);
     tcase_add_test(c, d2_a_flipped_bit_in_an_index_sidecar_or_clean_mark_does_no_harm);
     tcase_add_test(c, d2_a_flipped_bit_in_a_sidecar_makes_an_older_one_serve);
