@@ -33,7 +33,8 @@ struct broker {
     struct admin_parts admin;
     struct reconcile_ops reconcile;
     struct chronik_task retention;
-    bool stopping;
+    bool stopping;                 /* atomic, set under door */
+    bool serving;                  /* atomic: requests have been let in */
     struct os_mutex door;          /* opening and the beginning of a stop exclude each other */
     uint16_t ports[MAX_LISTENERS]; /* bound, by configured listener */
     struct meta_endpoint endpoints[MAX_LISTENERS];
@@ -165,8 +166,12 @@ static void start_retention(struct broker *b)
 
 /* ---- the metadata ---- */
 
+/* A start that cannot know the whole metadata is refused: clients would see a cluster without topics. */
 static void meta_failed(void *arg, int32_t code, const char *text)
 {
+    struct broker *b = arg;
+    if (!__atomic_load_n(&b->serving, __ATOMIC_ACQUIRE) && !__atomic_load_n(&b->stopping, __ATOMIC_ACQUIRE))
+        b->o.fatal(b->o.arg, 1, text);
     log_error("metadata has stopped: %s", text);
 }
 
@@ -183,6 +188,7 @@ static void first_pass_done(void *arg)
     os_mutex_lock(&b->door);
     bool open = !b->stopping;
     if (open) {
+        __atomic_store_n(&b->serving, true, __ATOMIC_RELEASE);
         api_open(b->api);
         admin_parts_ready(&b->admin);
     }

@@ -47,6 +47,25 @@ def a_directory_of_another_node_is_refused(work):
 
 
 @tests.test
+def d2_a_flipped_bit_in_the_metadata_log_refuses_the_start(work):
+    b = tests.broker(work).start()
+    produce(b, "t", [b"1"])
+    b.kill()
+    path = os.path.join(b.data, "meta-local", "log", "00000000.log")
+    with open(path, "r+b") as f:
+        f.seek(22)
+        was = f.read(1)
+        f.seek(22)
+        f.write(bytes([was[0] ^ 4]))
+    b.refused("00000000.log", "offset", "damaged", "restore")
+    with open(path, "r+b") as f:
+        f.seek(22)
+        f.write(was)
+    b.start()
+    check(consume(b, "t") == [b"1"], "the data was harmed")
+
+
+@tests.test
 def a_directory_of_another_owner_is_refused(work):
     uid, program = other_user(work)
     os.chmod(work, 0o755)
