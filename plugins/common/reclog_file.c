@@ -456,11 +456,20 @@ void rl_keeper_kick(struct reclog *l)
     }
 }
 
+/* The oldest file holds nothing that is wanted, and the next one is on disk for sure: before its first group is synced
+ * its header may be torn or missing after a power cut, and then the log ends in this one. Under mu. */
+static int oldest_is_over(const struct reclog *l)
+{
+    const struct rl_file *f = l->files;
+    return f && f != l->active && f->next->first <= l->trim_from && !f->readers &&
+           (f->next != l->active || l->durable_pos > l->active->base);
+}
+
 /* On the commit executor: files wholly below trim_from leave the chain. */
 void rl_files_trim(struct reclog *l)
 {
     pthread_mutex_lock(&l->mu);
-    while (l->files && l->files != l->active && l->files->next->first <= l->trim_from && !l->files->readers) {
+    while (oldest_is_over(l)) {
         struct rl_file *f = l->files;
         l->files = f->next;
         l->n_files--;
