@@ -286,6 +286,7 @@ static int32_t group_write(struct reclog *l)
     if (MUTANT("ack-before-sync"))
         l->cfg.durable(l->cfg.arg, l->group_end_number);
     l->inflight = 1;
+    l->sync_began = l->h->mono_ns(l->h->ctx);
     l->h->file_submit(l->exec, &l->op);
     return CHRONIK_DONE;
 }
@@ -343,7 +344,7 @@ static void group_done(void *arg, int32_t result)
     l->group_head = NULL;
     l->last_group = l->h->mono_ns(l->h->ctx);
     pthread_mutex_lock(&l->mu);
-    int news = l->group_end_number > l->durable;
+    uint32_t news = (uint32_t)(l->group_end_number - l->durable);
     l->durable = l->group_end_number;
     l->durable_pos += l->group_bytes;
     l->groups++;
@@ -360,6 +361,8 @@ static void group_done(void *arg, int32_t result)
     pthread_mutex_unlock(&l->mu);
     chunks_free(surplus);
     rl_keeper_kick(l);
+    if (l->cfg.synced)
+        l->cfg.synced(l->cfg.arg, news, l->group_bytes, l->last_group - l->sync_began);
     if (news && !MUTANT("ack-before-sync"))
         l->cfg.durable(l->cfg.arg, l->group_end_number);
     commit_next(l);

@@ -56,6 +56,9 @@ struct reclog_config {
     /* Writing or syncing failed: the log has stopped for good, nothing gathered since the last `durable` is known to
      * be on disk or not. One sentence with file and remedy. The owner ends the process (status 74) or its engine. */
     void (*failed)(void *arg, int32_t code, const char *text);
+    /* May be NULL: a group of so many records and bytes (padding included) was synced in `ns`. Like `durable`, before
+     * it. */
+    void (*synced)(void *arg, uint32_t records, uint64_t bytes, int64_t ns);
 };
 
 /* Opens or creates the log and replays it: `replay` gets every record with number >= cfg->from, in order, in the

@@ -109,6 +109,7 @@ struct reclog {
     int marked;         /* the last group is a mark that covers all before */
     int idle_armed;     /* idle_task is queued */
     int64_t last_group; /* mono ns */
+    int64_t sync_began; /* mono ns */
     uint8_t file_head[RL_SECTOR], group_head_bytes[RL_GROUP_HEAD];
     struct chronik_iov iov[RL_MAX_CHUNKS + 4];
     struct chronik_done close_done;

@@ -294,6 +294,10 @@ int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32
             x->result = part_append(p, x);
             pthread_mutex_unlock(&p->wmu);
         }
+        if (x->result == CHRONIK_E_BUSY)
+            s->h->metric_add(s->m.busy, 1);
+        else if (x->result == CHRONIK_E_NOSPC)
+            s->h->metric_add(s->m.nospc, 1);
         if (x->result < 0 && first > 0)
             first = x->result;
     }

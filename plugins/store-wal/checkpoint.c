@@ -239,6 +239,7 @@ static void dir_finish(void *arg)
         }
     }
     if (!c->failed) {
+        c->s->h->metric_add(c->s->m.checkpoints, 1);
         d->wal_from = c->wal_from;
         atomic_store(&d->wal_checked, c->wal_bytes);
         reclog_trim(d->wal, c->wal_from);
@@ -367,6 +368,7 @@ static void timer_run(void *arg)
     chronik_store *s = arg;
     int64_t now = s->h->mono_ns(s->h->ctx), step = (int64_t)s->set.interval_ms * 1000000;
     int due = 0, changed = 0;
+    metrics_refresh(s);
     for (uint32_t i = 0; i < s->n_dirs; i++) {
         due |= atomic_load(&s->dirs[i].interval_due) != 0;
         changed |= atomic_load(&s->dirs[i].changed) != 0;

@@ -32,6 +32,42 @@ static void settings_read(chronik_store *s)
     s->set.os_mode = s->h->config_str(s->h->ctx, "chronik.flush", &flush) > 0 && strcmp(flush, "group") != 0;
 }
 
+static void metrics_open(chronik_store *s)
+{
+    struct {
+        struct chronik_metric **at;
+        uint32_t kind;
+        const char *name, *help;
+    } v[] = {
+        {&s->m.sync_ns, CHRONIK_METRIC_HISTOGRAM, "wal_sync_seconds", "Time of a sync of the write-ahead log."},
+        {&s->m.groups, CHRONIK_METRIC_COUNTER, "wal_groups_total", "Groups synced in the write-ahead log."},
+        {&s->m.group_records, CHRONIK_METRIC_COUNTER, "wal_group_records_total",
+         "Records in these groups; over wal_groups_total: the size of a group."},
+        {&s->m.group_bytes, CHRONIK_METRIC_COUNTER, "wal_group_bytes_total", "Bytes of these groups."},
+        {&s->m.unchecked, CHRONIK_METRIC_GAUGE, "wal_unchecked_bytes",
+         "Bytes in the write-ahead log that no checkpoint covers: what a start would replay."},
+        {&s->m.checkpoints, CHRONIK_METRIC_COUNTER, "store_checkpoints_total", "Manifests written."},
+        {&s->m.busy, CHRONIK_METRIC_COUNTER, "store_appends_busy_total", "Appends refused for back-pressure."},
+        {&s->m.nospc, CHRONIK_METRIC_COUNTER, "store_appends_nospace_total", "Appends refused on a full disk."},
+        {&s->m.open, CHRONIK_METRIC_GAUGE, "store_segments_open", "Segment files held open."},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(v); i++)
+        *v[i].at = s->h->metric_open(s->h->ctx, v[i].kind, v[i].name, v[i].help);
+}
+
+/* Gauges: on the checkpoint executor, with its timer. */
+void metrics_refresh(chronik_store *s)
+{
+    uint64_t unchecked = 0;
+    for (uint32_t i = 0; i < s->n_dirs; i++)
+        unchecked += atomic_load(&s->dirs[i].wal_bytes) - atomic_load(&s->dirs[i].wal_checked);
+    pthread_mutex_lock(&s->fmu);
+    uint32_t open = s->n_open;
+    pthread_mutex_unlock(&s->fmu);
+    s->h->metric_set(s->m.unchecked, (int64_t)unchecked);
+    s->h->metric_set(s->m.open, open);
+}
+
 static void exec_gone(void *arg, int32_t result)
 {
 }
@@ -110,6 +146,7 @@ int32_t st_create(const struct chronik_host *host, const struct chronik_store_co
     pthread_mutex_init(&s->fmu, NULL);
     lru_init(s);
     settings_read(s);
+    metrics_open(s);
     s->h->boot_id(s->h->ctx, &s->boot);
     dirs_init(s);
     reap_init(s);

@@ -182,6 +182,12 @@ struct st_settings {
     uint32_t os_mode; /* chronik.flush is not group */
 };
 
+/* All directories together. */
+struct st_metrics {
+    struct chronik_metric *sync_ns, *groups, *group_records, *group_bytes, *unchecked, *checkpoints, *busy, *nospc,
+        *open;
+};
+
 struct chronik_store {
     struct chronik_host host;
     const struct chronik_host *h;
@@ -216,7 +222,7 @@ struct chronik_store {
     struct st_seg *reaping; /* the low executor's */
     struct chronik_done close_done;
     uint32_t close_at;
-    struct chronik_metric *m_syncs, *m_ckpt, *m_wal, *m_open;
+    struct st_metrics m;
 };
 
 struct st_flush {
@@ -382,6 +388,7 @@ void ckpt_kick(chronik_store *s); /* soon */
 void ckpt_ahead(struct st_seg *g);
 int32_t st_flush(chronik_store *s, struct chronik_done done);
 void ckpt_init(chronik_store *s);
+void metrics_refresh(chronik_store *s); /* store.c */
 /* The last one, at close: writes clean marks, then `then` runs on the checkpoint executor. */
 void ckpt_final(chronik_store *s, void (*then)(void *arg));
 

@@ -167,6 +167,15 @@ static void on_durable(void *arg, uint64_t end)
     }
 }
 
+static void on_synced(void *arg, uint32_t records, uint64_t bytes, int64_t ns)
+{
+    const chronik_store *s = ((struct st_dir *)arg)->s;
+    s->h->metric_observe(s->m.sync_ns, ns);
+    s->h->metric_add(s->m.groups, 1);
+    s->h->metric_add(s->m.group_records, records);
+    s->h->metric_add(s->m.group_bytes, (int64_t)bytes);
+}
+
 /* D1: what the page cache says is not to be believed any more. */
 static void on_failed(void *arg, int32_t code, const char *text)
 {
@@ -187,7 +196,8 @@ int32_t wal_open(struct st_dir *d, int32_t (*replay)(void *arg, const struct rec
                               .file_bytes = s->set.wal_file,
                               .arg = d,
                               .durable = on_durable,
-                              .failed = on_failed};
+                              .failed = on_failed,
+                              .synced = on_synced};
     d->batch = calloc(BATCH, sizeof *d->batch);
     d->announce = calloc(BATCH, sizeof *d->announce);
     if (!d->batch || !d->announce)
