@@ -230,8 +230,11 @@ static void dir_finish(void *arg)
         int32_t r = manifest_write(d, &c->image);
         if (r == CHRONIK_E_NOSPC || r == CHRONIK_E_NOMEM) {
             c->failed = 1;
-            util_log(c->s->h, CHRONIK_LOG_WARN, "store %s: no checkpoint: %s; free some space", d->path,
-                     util_code_text(r));
+            atomic_store(&d->interval_due, 1); /* soon again: what is deleted meanwhile waits for it */
+            if (!d->full_told)
+                util_log(c->s->h, CHRONIK_LOG_WARN, "store %s: no checkpoint: %s; free some space", d->path,
+                         util_code_text(r));
+            d->full_told = 1;
         } else if (r < 0) {
             struct st_seg none = {.dir = d, .folder = "../manifest"};
             c->failed = 1;
@@ -240,6 +243,7 @@ static void dir_finish(void *arg)
     }
     if (!c->failed) {
         c->s->h->metric_add(c->s->m.checkpoints, 1);
+        d->full_told = 0;
         d->wal_from = c->wal_from;
         atomic_store(&d->wal_checked, c->wal_bytes);
         reclog_trim(d->wal, c->wal_from);

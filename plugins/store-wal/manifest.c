@@ -138,13 +138,61 @@ static int32_t small_write(struct st_dir *d, const char *name, uint32_t kind, co
     return snapfile_end(w, 1, NULL);
 }
 
+/* ---- room for the manifest ---- */
+
+/* A file of blocks that nothing uses: on a full disk they go to the manifest, without which nothing that was deleted
+ * can leave the disk. It comes back with the first checkpoint that finds room. */
+void reserve_keep(struct st_dir *d, uint64_t manifest_bytes)
+{
+    enum { LEAST = 256 << 10, STEP = 64 << 10 };
+    const struct chronik_host *h = d->s->h;
+    uint64_t want = max_u64(LEAST, round_up64(2 * manifest_bytes + STEP, STEP)), size = 0;
+    struct chronik_file *f = NULL;
+    if (d->reserve >= want)
+        return;
+    int32_t r = h->file_open(h->ctx, d->no, "reserve", CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE, &f);
+    if (r > 0)
+        r = h->file_size(f, &size);
+    if (r > 0 && size < want) {
+        r = h->file_allocate(f, 0, want);
+        if (r < 0 && h->file_truncate(f, size) < 0)
+            size = 0;
+    }
+    d->reserve = r > 0 ? max_u64(size, want) : size;
+    if (f)
+        h->file_close(f);
+    if (r < 0 && r != CHRONIK_E_NOSPC)
+        util_log(h, CHRONIK_LOG_WARN, "store %s: file reserve cannot be made: %s; a full disk may stop checkpoints",
+                 d->path, util_code_text(r));
+}
+
+/* 1 when there was something to give. */
+static int reserve_release(struct st_dir *d)
+{
+    const struct chronik_host *h = d->s->h;
+    struct chronik_file *f = NULL;
+    if (!d->reserve)
+        return 0;
+    int32_t r = h->file_open(h->ctx, d->no, "reserve", CHRONIK_FILE_WRITE, &f);
+    if (r > 0) {
+        r = h->file_truncate(f, 0);
+        h->file_close(f);
+    }
+    d->reserve = 0;
+    return r > 0;
+}
+
 int32_t manifest_write(struct st_dir *d, struct st_image *m)
 {
     if (m->failed)
         return CHRONIK_E_NOMEM;
     int32_t r = small_write(d, "manifest", KIND_MANIFEST, "", 0, m);
-    if (r > 0)
+    if (r == CHRONIK_E_NOSPC && reserve_release(d))
+        r = small_write(d, "manifest", KIND_MANIFEST, "", 0, m);
+    if (r > 0) {
         d->generation++;
+        reserve_keep(d, m->n);
+    }
     return r;
 }
 

@@ -499,6 +499,8 @@ int32_t st_start(chronik_store *s, char *text, uint64_t n)
             r = manifest_load(d, &e);
         if (r > 0)
             r = dir_recover(d, &e);
+        if (r > 0)
+            reserve_keep(d, 0);
     }
     if (r < 0) {
         snprintf(text, n, "%s", e.code ? e.text : util_code_text(r));

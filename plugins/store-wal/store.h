@@ -152,6 +152,8 @@ struct st_dir {
     uint64_t wal_from; /* of the manifest: the first record a replay needs */
     atomic_uint next_pn;
     uint64_t generation; /* of the manifest */
+    uint64_t reserve;    /* bytes of the file reserve; start's, then the checkpoint executor's */
+    uint32_t full_told;  /* the checkpoint executor's: it was said that the disk is full */
     struct chronik_uuid id;
     uint32_t was_clean, same_boot;
     uint32_t os_mode;     /* segments may hold appends that the log does not know */
@@ -402,6 +404,8 @@ void manifest_begin(struct st_image *m, const struct st_dir *d, uint64_t wal_fro
 void manifest_part(struct st_image *m, const chronik_store_part *p); /* wmu and mu held */
 void manifest_doomed(struct st_image *m, const struct st_seg *g);
 int32_t manifest_write(struct st_dir *d, struct st_image *m);
+/* Sees that the reserve is there for a manifest of so many bytes; on a full disk it is not, for now. */
+void reserve_keep(struct st_dir *d, uint64_t manifest_bytes);
 int32_t manifest_load(struct st_dir *d, struct errtext *e);
 int32_t clean_write(struct st_dir *d);
 int32_t clean_check(struct st_dir *d); /* sets was_clean, same_boot; removes the mark */
