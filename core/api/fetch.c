@@ -455,6 +455,14 @@ static int16_t open_session(struct fetch *f, const struct wire_fetch_request *q)
     return f->session ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR;
 }
 
+/* Nothing is left in it: as in Kafka it ends, and the answer says session 0. */
+static void leave_session(struct fetch *f)
+{
+    int32_t id = f->session->id;
+    session_done(f);
+    fetch_session_end(f->r->api->sessions, id);
+}
+
 static bool find_parts(struct fetch *f)
 {
     struct api_req *r = f->r;
@@ -493,7 +501,13 @@ static void handle(struct api_req *r, const void *body)
         refuse(r, rc);
         return;
     }
-    if (!take_items(f->session, q) || !find_parts(f)) {
+    bool taken = take_items(f->session, q);
+    if (taken && !f->full && f->session->n == 0) {
+        leave_session(f);
+        refuse(r, KAFKA_NONE);
+        return;
+    }
+    if (!taken || !find_parts(f)) {
         if (!f->parts)
             f->n = 0;
         release(f);

@@ -274,6 +274,42 @@ START_TEST(a_session_names_only_what_changed)
 }
 END_TEST
 
+START_TEST(a_session_ends_when_its_last_partition_is_forgotten)
+{
+    struct wire_fetch_response a;
+    struct wire_fetch_request_forgotten_topic t = wire_fetch_request_forgotten_topic_default;
+    struct wire_fetch_request q = wire_fetch_request_default;
+    int32_t gone[SESSION_PARTS];
+    begin(_i);
+    ck_assert_int_eq(cli_create(&one, "s", SESSION_PARTS), KAFKA_NONE);
+    session_fetch(0, 0, 0, SESSION_PARTS, 0, &a);
+    int32_t id = a.session_id, n = 0;
+    for (int32_t i = 0; i < SESSION_PARTS; i++)
+        gone[n++] = (i * 7 + _i) % SESSION_PARTS;
+    t.topic = wire_str("s");
+    t.partitions.v = gone;
+    t.partitions.n = n - 1;
+    q.forgotten_topics_data.v = &t;
+    q.forgotten_topics_data.n = 1;
+    q.session_id = id;
+    q.session_epoch = 1;
+    ck_assert_int_eq(cli_produce(&two, "s", gone[n - 1], 0, 1), 0);
+    cli_call(&one, WIRE_API_FETCH, 12, &q, &a);
+    ck_assert_int_eq(a.session_id, id);
+    ck_assert_int_eq(a.responses.n, 1);
+    ck_assert_int_eq(a.responses.v[0].partitions.v[0].partition_index, gone[n - 1]);
+    t.partitions.v = gone + n - 1;
+    t.partitions.n = 1;
+    q.session_epoch = 2;
+    cli_call(&one, WIRE_API_FETCH, 12, &q, &a);
+    ck_assert_int_eq(a.error_code, KAFKA_NONE);
+    ck_assert_int_eq(a.session_id, 0);
+    session_fetch(id, 3, 0, 0, 0, &a);
+    ck_assert_int_eq(a.error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
+    finish();
+}
+END_TEST
+
 /* ---- __meta ---- */
 
 START_TEST(the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_command)
@@ -356,6 +392,7 @@ int main(void)
     tcase_add_loop_test(t, a_peer_that_leaves_ends_its_waiting_fetch, 0, SEEDS);
     tcase_add_loop_test(t, a_stopping_broker_answers_the_fetches_that_wait, 0, SEEDS);
     tcase_add_loop_test(t, a_session_names_only_what_changed, 0, SEEDS);
+    tcase_add_loop_test(t, a_session_ends_when_its_last_partition_is_forgotten, 0, SEEDS);
     tcase_add_loop_test(t, the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_command, 0, SEEDS);
     tcase_add_loop_test(t, an_altered_default_of_all_brokers_reaches_open_partitions, 0, SEEDS);
     suite_add_tcase(s, t);
