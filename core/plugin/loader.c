@@ -97,6 +97,11 @@ void plugin_unload(struct plugin_module *m)
     free(m);
 }
 
+void plugin_forget(struct plugin_module *m)
+{
+    free(m);
+}
+
 /* ---- by name ---- */
 
 static int by_name(const void *a, const void *b)

@@ -26,6 +26,8 @@ int32_t plugin_load(const char *dir, uint32_t kind, const char *what, struct plu
 
 /* Gives back a module of which no instance was ever created. */
 void plugin_unload(struct plugin_module *m);
+/* Gives back the description of a module whose instances are closed; its code stays loaded for good. NULL is fine. */
+void plugin_forget(struct plugin_module *m);
 
 /* Calls `each` for every *.so in `dir`, sorted by file name: with the module, or with NULL and the sentence why it does
  * not load. The module is borrowed for the call. DONE, or E_NOTFOUND, E_IO when `dir` can not be read. */

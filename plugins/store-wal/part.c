@@ -123,7 +123,8 @@ void part_doom(chronik_store_part *p, uint32_t from, uint32_t n)
         s->doomed_new = p->segs[i];
     }
     pthread_mutex_unlock(&s->mu);
-    memmove(p->segs + from, p->segs + from + n, (p->n_segs - from - n) * sizeof(struct st_seg *));
+    if (n)
+        memmove(p->segs + from, p->segs + from + n, (p->n_segs - from - n) * sizeof(struct st_seg *));
     p->n_segs -= n;
     atomic_store(&p->dir->changed, 1);
 }

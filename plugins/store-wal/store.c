@@ -93,6 +93,8 @@ static void store_free(chronik_store *s)
         while (s->table[i]) {
             chronik_store_part *p = s->table[i];
             s->table[i] = p->next;
+            if (p->opened)
+                part_unref(p); /* a handle that nobody gave back: it goes with the instance */
             part_unref(p);
         }
     for (uint32_t i = 0; i < s->n_dirs; i++) {
