@@ -78,11 +78,15 @@ static void open_log(chronik_meta *m)
                                 .failed = local_log_failed};
     m->epoch = max_u64(m->host_pos.epoch, m->have_snapshot ? m->snapshot.pos.epoch : 0);
     struct errtext e = {0};
-    int32_t rc = reclog_open(&cfg, scan, m, &e, &m->log);
+    struct reclog *log = NULL;
+    int32_t rc = reclog_open(&cfg, scan, m, &e, &log);
+    /* Its executor runs already, and may call before the log is known here. */
+    pthread_mutex_lock(&m->lock);
+    m->log = log;
+    pthread_mutex_unlock(&m->lock);
     if (rc < 0) {
         if (!m->error.code)
             errtext_set(&m->error, rc, "%s", e.code ? e.text : "the metadata log cannot be opened");
-        m->log = NULL;
         return;
     }
     m->epoch++;

@@ -131,7 +131,7 @@ static void rig_wait(struct rig *r, uint64_t end)
 {
     pthread_mutex_lock(&r->mu);
     r->wanted = end;
-    r->flag.set = 0;
+    __atomic_store_n(&r->flag.set, 0, __ATOMIC_RELAXED);
     bool there = r->durable >= end;
     pthread_mutex_unlock(&r->mu);
     ck_assert(there || os_flag_wait(os, &r->flag, INT64_C(20000000000)));

@@ -22,7 +22,7 @@ enum mode { ANSWER, OLD, WRONG_CORRELATION, NONSENSE, SILENT, CLOSES };
 static struct os *os;
 static struct net *net;
 static char address[64];
-static enum mode mode;
+static _Atomic enum mode mode;
 
 static void answer(struct net_req *r, const struct wire_request_head *h, int version, const void *body)
 {
