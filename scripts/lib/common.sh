@@ -57,11 +57,19 @@ bootstrap() {
     done
 }
 
-# configure_in DIR [ARGUMENT...]: once; again when the arguments changed.
+# optional_found: the libraries that configure goes without and tests need: `run` may configure before they are there.
+optional_found() {
+    local header
+    for header in check.h librdkafka/rdkafka.h; do
+        if [ -e "/usr/include/$header" ]; then echo -n " $header"; fi
+    done
+}
+
+# configure_in DIR [ARGUMENT...]: once; again when the arguments or the optional libraries changed.
 configure_in() {
     local dir=$1 want
     shift
-    want="CC=${CC:-} CFLAGS=${CFLAGS:-} $*"
+    want="CC=${CC:-} CFLAGS=${CFLAGS:-} $* with$(optional_found)"
     mkdir -p "$dir"
     if [ -f "$dir/Makefile" ] && [ "$(cat "$dir/configured-with" 2>/dev/null)" = "$want" ]; then return 0; fi
     (cd "$dir" && "$top/configure" --quiet --prefix="$PWD/out" "$@" >configure.out 2>&1) || {
