@@ -16,13 +16,13 @@ LOG_SUBSYSTEM("net");
 
 static void conn_event(void *conn, unsigned what);
 
-void net_conn_doom(struct net_conn *c, bool loud, const char *fmt, ...)
+void net_conn_doom(struct net_conn *c, enum net_blame blame, const char *fmt, ...)
 {
     va_list ap;
     if (net_conn_dead(c))
         return;
     c->doomed = true;
-    c->loud = loud;
+    c->blame = blame;
     va_start(ap, fmt);
     vsnprintf(c->why, sizeof c->why, fmt, ap);
     va_end(ap);
@@ -40,15 +40,26 @@ void net_conn_unref(struct net_conn *c)
     net_loop_freed(l);
 }
 
+/* What a peer does is its own affair; what we decide on is told with its reason, a bounded number of times a second. */
+static void log_close(struct net_conn *c)
+{
+    if (c->blame == NET_BLAME_PEER)
+        log_debug("connection %llu from %s closed: %s", (unsigned long long)c->id, c->peer, c->why);
+    else if (!net_loop_may_log(c->loop, os_mono_ns(c->loop->net->os)))
+        return;
+    else if (c->blame == NET_BLAME_POLICY)
+        log_info("connection %llu from %s on %s closed: %s", (unsigned long long)c->id, c->peer, c->listener->info.name,
+                 c->why);
+    else
+        log_warn("connection %llu from %s on %s closed: %s", (unsigned long long)c->id, c->peer, c->listener->info.name,
+                 c->why);
+}
+
 static void conn_close(struct net_conn *c)
 {
     struct net *n = c->loop->net;
     c->closed = true;
-    if (c->loud && net_loop_may_log(c->loop, os_mono_ns(n->os)))
-        log_warn("connection %llu from %s on %s closed: %s", (unsigned long long)c->id, c->peer, c->listener->info.name,
-                 c->why);
-    else
-        log_debug("connection %llu from %s closed: %s", (unsigned long long)c->id, c->peer, c->why);
+    log_close(c);
     os_sock_close(c->sock);
     c->sock = NULL;
     if (c->mute_until)
@@ -89,7 +100,7 @@ static void no_input(struct net_conn *c, int32_t r)
     if (r == CHRONIK_E_BUSY)
         net_loop_starve(c);
     else
-        net_conn_doom(c, true, "no memory to receive its request");
+        net_conn_doom(c, NET_BLAME_FAULT, "no memory to receive its request");
 }
 
 static void dispatch(struct net_conn *c)
@@ -104,7 +115,7 @@ static void dispatch(struct net_conn *c)
         if (r == CHRONIK_E_AGAIN)
             break;
         if (r == CHRONIK_E_INVAL) {
-            net_conn_doom(c, true, "%s", why);
+            net_conn_doom(c, NET_BLAME_FAULT, "%s", why);
             break;
         }
         if (r < 0) {
@@ -143,7 +154,10 @@ static bool receive(struct net_conn *c, size_t *taken)
         return false;
     }
     if (got < 0) {
-        net_conn_doom(c, false, "reset by the peer");
+        if (got == CHRONIK_E_CLOSED)
+            net_conn_doom(c, NET_BLAME_PEER, "reset by the peer");
+        else
+            net_conn_doom(c, NET_BLAME_FAULT, "receiving from it failed (code %d)", (int)got);
         return false;
     }
     net_input_filled(&c->in, (size_t)got, n);
@@ -220,10 +234,10 @@ static bool flush(struct net_conn *c)
         cold_start(c);
         return false;
     case NET_FLUSH_DEAD:
-        net_conn_doom(c, false, "reset by the peer");
+        net_conn_doom(c, NET_BLAME_PEER, "reset by the peer");
         return false;
     case NET_FLUSH_SHORT:
-        net_conn_doom(c, true, "a file range of its answer was truncated meanwhile or cannot be read");
+        net_conn_doom(c, NET_BLAME_FAULT, "a file range of its answer was truncated meanwhile or cannot be read");
         return false;
     case NET_FLUSH_BLOCKED:
         return false;
@@ -247,7 +261,8 @@ static void settle(struct net_conn *c, int64_t now)
 {
     bool ending = c->loop->stopping || (c->eof && (net_input_have(&c->in) == 0 || c->in.partial));
     if (ending && !c->first && !c->out.first)
-        net_conn_doom(c, false, c->eof ? "closed by the peer" : "the broker is stopping");
+        net_conn_doom(c, c->eof ? NET_BLAME_PEER : NET_BLAME_POLICY,
+                      c->eof ? "closed by the peer" : "the broker is stopping");
     if (c->doomed) {
         conn_close(c);
         return;
@@ -258,7 +273,7 @@ static void settle(struct net_conn *c, int64_t now)
     if (what != c->watched) {
         c->watched = what;
         if (os_watch(c->sock, c->loop->exec, what, conn_event, c) < 0) {
-            net_conn_doom(c, true, "its socket cannot be watched");
+            net_conn_doom(c, NET_BLAME_FAULT, "its socket cannot be watched");
             conn_close(c);
             return;
         }
@@ -323,12 +338,12 @@ void net_conn_check(struct net_conn *c, int64_t now)
     size_t have = net_input_have(&c->in);
     bool waiting = c->out.first || !c->first;
     if (c->eof && now - c->eof_at > NET_EOF_GRACE)
-        net_conn_doom(c, false, "closed by the peer");
+        net_conn_doom(c, NET_BLAME_PEER, "closed by the peer");
     else if (cfg->idle_ns >= 0 && waiting && now - c->last_io > cfg->idle_ns)
-        net_conn_doom(c, false, "idle for longer than connections.max.idle.ms");
+        net_conn_doom(c, NET_BLAME_POLICY, "idle for longer than connections.max.idle.ms");
     else if (c->partial_since && (c->watched & OS_CAN_READ) &&
              now - c->partial_since > cfg->partial_ns + (int64_t)have * (NET_SECOND / NET_MIN_RATE))
-        net_conn_doom(c, true, "its request did not arrive in time (%zu bytes in %lld s)", have,
+        net_conn_doom(c, NET_BLAME_FAULT, "its request did not arrive in time (%zu bytes in %lld s)", have,
                       (long long)((now - c->partial_since) / NET_SECOND));
 }
 

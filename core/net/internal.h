@@ -28,6 +28,9 @@ enum {
 #define NET_STALL     INT64_C(20000000) /* a turn longer than this is counted */
 #define NET_MIN_RATE  (128 * 1024)      /* bytes per second that a frame in progress must reach */
 
+/* Whose doing a close is: the peer's is told at DEBUG, what our settings or a stop ask for at INFO, a fault at WARN. */
+enum net_blame { NET_BLAME_PEER, NET_BLAME_POLICY, NET_BLAME_FAULT };
+
 enum { REQ_PENDING = 1, REQ_HELD /* answered, an earlier one is not */, REQ_CANCELED };
 
 struct net_req_box {
@@ -50,8 +53,9 @@ struct net_conn {
     uint32_t refs;    /* being open, each request, the dirty list, a cold read */
     uint32_t n_reqs;  /* not yet in `out`, or canceled and not ended */
     uint32_t watched; /* OS_CAN_ bits */
-    bool doomed, closed, eof, in_turn, dirty, starved, blocked, again, cold, loud;
-    uint64_t frames; /* requests taken so far */
+    bool doomed, closed, eof, in_turn, dirty, starved, blocked, again, cold;
+    enum net_blame blame; /* for being doomed */
+    uint64_t frames;      /* requests taken so far */
     uint64_t partial_frame, turn_frames;
     int64_t mute_until; /* 0: not muted */
     struct net_input in;
@@ -135,7 +139,7 @@ struct net {
 /* conn.c */
 void net_conn_start(void *conn);                       /* on its loop, once */
 void net_conn_turn(struct net_conn *c, bool can_read); /* takes up and sends what is possible now */
-void net_conn_doom(struct net_conn *c, bool loud, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void net_conn_doom(struct net_conn *c, enum net_blame blame, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void net_conn_check(struct net_conn *c, int64_t now); /* deadlines, each tick */
 void net_conn_unref(struct net_conn *c);
 

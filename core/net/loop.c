@@ -130,7 +130,7 @@ bool net_loop_may_log(struct net_loop *l, int64_t now)
 {
     if (now - l->log_window > NET_SECOND) {
         if (l->log_dropped > 0)
-            log_warn("%u more connections were closed for a fault", l->log_dropped);
+            log_warn("%u more connections were closed by the broker", l->log_dropped);
         l->log_window = now;
         l->log_lines = l->log_dropped = 0;
     }
@@ -203,7 +203,7 @@ static void force(void *loop)
     if (l->conns)
         log_info("loop %u closes connections whose answers did not go out in time", l->no);
     for (struct net_conn *c = l->conns; c; c = c->next)
-        net_conn_doom(c, false, "the broker is stopping");
+        net_conn_doom(c, NET_BLAME_POLICY, "the broker is stopping");
 }
 
 void net_loop_stop(void *loop)

@@ -109,7 +109,7 @@ static void emit(struct net_conn *c, const struct net_seg *segs, uint32_t n, uin
     if (!net_conn_dead(c)) {
         if (net_outq_put(&c->out, &c->loop->outs, segs, n, bytes, sent, sent_arg) == CHRONIK_DONE)
             return;
-        net_conn_doom(c, true, "no memory for an answer of %llu bytes", (unsigned long long)bytes);
+        net_conn_doom(c, NET_BLAME_FAULT, "no memory for an answer of %llu bytes", (unsigned long long)bytes);
     }
     if (sent)
         sent(sent_arg);
@@ -173,7 +173,7 @@ void net_answer(struct net_req *r, const struct net_seg *segs, uint32_t n, void 
             leave(c);
             return;
         }
-        net_conn_doom(c, true, "no memory to hold an answer");
+        net_conn_doom(c, NET_BLAME_FAULT, "no memory to hold an answer");
     }
     emit(c, segs, n, bytes, sent, sent_arg);
     req_end(r);
@@ -190,7 +190,7 @@ void net_no_answer(struct net_req *r)
 void net_drop(struct net_req *r, const char *why)
 {
     struct net_conn *c = enter(r);
-    net_conn_doom(c, true, "%s", why);
+    net_conn_doom(c, NET_BLAME_FAULT, "%s", why);
     req_end(r);
     leave(c);
 }

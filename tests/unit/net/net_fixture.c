@@ -155,6 +155,10 @@ uint64_t fx_pool_idle(void)
 static void sink(void *arg, enum log_level lvl, const char *line)
 {
     (void)arg;
+    if (lvl == LOG_INFO) {
+        snprintf(fx.told, sizeof fx.told, "%s", line);
+        atomic_fetch_add(&fx.told_lines, 1);
+    }
     if (lvl < LOG_WARN)
         return;
     size_t used = strlen(fx.log);

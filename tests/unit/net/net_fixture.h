@@ -49,6 +49,8 @@ struct fx {
     struct os_flag released;
     char log[8192]; /* lines at WARN and above */
     _Atomic int log_lines;
+    char told[512]; /* the last line at INFO */
+    _Atomic int told_lines;
 };
 
 extern struct fx fx;

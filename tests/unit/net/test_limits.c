@@ -261,6 +261,25 @@ START_TEST(idle_connections_close_and_waiting_ones_do_not)
 }
 END_TEST
 
+START_TEST(a_close_that_the_broker_decides_on_is_told_with_its_reason_and_the_peers_own_is_not)
+{
+    struct net_config cfg = {.idle_ns = 150 * MS};
+    fx_open(&cfg);
+    int leaves = fx_connect(), idle = fx_connect();
+    fx_request(leaves, 'e', 1, 100);
+    fx_expect(leaves, 1, 100);
+    close(leaves);
+    fx_wait(&fx.closed, 1);
+    ck_assert_int_eq(fx.told_lines, 0);
+    ck_assert(fx_is_closed(idle));
+    fx_wait(&fx.told_lines, 1);
+    ck_assert_int_eq(fx.told_lines, 1);
+    ck_assert_ptr_nonnull(strstr(fx.told, "closed: idle for longer than connections.max.idle.ms"));
+    close(idle);
+    ck_assert_int_eq(fx.log_lines, 0);
+}
+END_TEST
+
 START_TEST(a_client_that_stops_reading_for_good_is_closed_as_idle)
 {
     struct net_config cfg = {.idle_ns = 200 * MS};
@@ -433,6 +452,7 @@ int main(void)
     tcase_add_test(t, a_frame_beyond_the_cap_closes_the_connection_with_one_line);
     tcase_add_test(t, a_large_frame_without_memory_for_it_closes_its_connection_only);
     tcase_add_test(t, idle_connections_close_and_waiting_ones_do_not);
+    tcase_add_test(t, a_close_that_the_broker_decides_on_is_told_with_its_reason_and_the_peers_own_is_not);
     tcase_add_test(t, a_client_that_stops_reading_for_good_is_closed_as_idle);
     tcase_add_test(t, a_frame_that_trickles_in_is_given_up);
     tcase_add_test(t, connections_beyond_the_limits_are_refused_and_let_in_later);
