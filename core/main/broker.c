@@ -15,7 +15,8 @@
 
 LOG_SUBSYSTEM("main");
 
-enum { MAX_LISTENERS = 16, RETENTION_MS_LEAST = 1000 };
+enum { MAX_LISTENERS = 16, RETENTION_MS_LEAST = 1000, GIVE_UP_S = 60, STUCK_STATUS = 75 };
+static const int64_t second = INT64_C(1000000000);
 static const int64_t gate_ns = INT64_C(3) * 1000000000; /* requests wait this long for a starting broker */
 
 struct broker {
@@ -35,11 +36,13 @@ struct broker {
     struct chronik_task retention;
     bool stopping;                 /* atomic, set under door */
     bool serving;                  /* atomic: requests have been let in */
-    struct os_mutex door;          /* opening and the beginning of a stop exclude each other */
+    bool hurried;                  /* atomic: a slow step is not waited for any more */
+    struct os_mutex door;          /* opening excludes the beginning of a stop; a hurry the end of the network */
     uint16_t ports[MAX_LISTENERS]; /* bound, by configured listener */
     struct meta_endpoint endpoints[MAX_LISTENERS];
     uint32_t n_endpoints;
     struct os_flag flag; /* of the step that the main thread waits for */
+    struct os_flag net_flag;
     int32_t flag_result;
 };
 
@@ -369,13 +372,25 @@ static void step_done(void *arg, int32_t result)
 
 static void net_stopped(void *arg)
 {
-    step_done(arg, CHRONIK_DONE);
+    struct broker *b = arg;
+    os_flag_set(b->os, &b->net_flag);
 }
 
+/* What a step still uses cannot be torn down under it: a slow disk is waited for. When even that has no end, the
+ * process ends as kill -9 would end it, which loses nothing that was acknowledged. */
 static void wait_step(struct broker *b, const char *what, int64_t most_ns)
 {
-    if (!os_flag_wait(b->os, &b->flag, most_ns))
-        log_warn("%s did not end in time; going on without it", what);
+    int64_t began = os_mono_ns(b->os);
+    while (!os_flag_wait(b->os, &b->flag, most_ns)) {
+        int64_t s = (os_mono_ns(b->os) - began) / second;
+        if (s >= GIVE_UP_S || __atomic_load_n(&b->hurried, __ATOMIC_ACQUIRE)) {
+            log_error("%s did not end in %lld s; the process ends without it, and the next start recovers", what,
+                      (long long)s);
+            os_exit(b->os, STUCK_STATUS);
+        }
+        log_warn("%s has not ended after %lld s (a slow disk?); a second signal ends the wait", what, (long long)s);
+        most_ns = 5 * second;
+    }
     b->flag.set = 0;
 }
 
@@ -385,15 +400,20 @@ static void stop_net(struct broker *b, int64_t grace_ns)
         return;
     api_drain(b->api);
     net_stop(b->net, grace_ns, net_stopped, b);
-    wait_step(b, "the network", grace_ns + INT64_C(5000000000));
+    /* Requests that wait for metadata end with it: close_net waits for them again. */
+    if (!os_flag_wait(b->os, &b->net_flag, grace_ns + 5 * second))
+        log_warn("the network did not end in time; what it waits for is stopped next");
 }
 
 /* Not before the metadata has ended: applied changes reach the loops and the network's settings. */
 static void close_net(struct broker *b)
 {
-    if (b->net)
-        net_close(b->net);
+    os_mutex_lock(&b->door);
+    struct net *net = b->net;
     b->net = NULL;
+    os_mutex_unlock(&b->door);
+    if (net)
+        net_close(net);
 }
 
 static void stop_meta(struct broker *b)
@@ -401,7 +421,7 @@ static void stop_meta(struct broker *b)
     if (!b->meta)
         return;
     meta_close(b->meta, (struct chronik_done){step_done, b});
-    wait_step(b, "the metadata", INT64_C(10000000000));
+    wait_step(b, "the metadata", 5 * second);
 }
 
 static void stop_store(struct broker *b)
@@ -416,7 +436,7 @@ static void stop_store(struct broker *b)
         return;
     int32_t rc = b->o.store->store.close(b->store, (struct chronik_done){step_done, b});
     if (rc == CHRONIK_PENDING)
-        wait_step(b, "the store", INT64_C(60000000000));
+        wait_step(b, "the store", 5 * second);
     b->store = NULL;
 }
 
@@ -447,14 +467,23 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     if (b->store_host)
         plugin_host_free(b->store_host);
     datadirs_close(&b->dirs);
+}
+
+void broker_free(struct broker *b)
+{
+    if (!b)
+        return;
     os_mutex_destroy(&b->door);
     free(b);
 }
 
 void broker_hurry(struct broker *b)
 {
+    __atomic_store_n(&b->hurried, true, __ATOMIC_RELEASE);
+    os_mutex_lock(&b->door);
     if (b->net)
         net_stop(b->net, 0, NULL, NULL);
+    os_mutex_unlock(&b->door);
 }
 
 int32_t broker_start(const struct broker_options *o, struct broker **out, struct err *e)
@@ -468,6 +497,7 @@ int32_t broker_start(const struct broker_options *o, struct broker **out, struct
     int32_t rc = start(b, e);
     if (rc < 0) {
         broker_stop(b, 0);
+        broker_free(b);
         return rc;
     }
     *out = b;

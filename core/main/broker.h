@@ -27,10 +27,13 @@ struct broker_options {
 /* Opens the data directories, the store, the metadata, the network and listens; it never waits for other nodes. A
  * refusal is one sentence in e; what was opened is closed again. */
 int32_t broker_start(const struct broker_options *o, struct broker **out, struct err *e);
-/* Answers what is under way for at most grace_ns, flushes state, frees everything. Blocking. A second call to
- * broker_hurry from a signal ends the grace. */
+/* Answers what is under way for at most grace_ns, flushes state, closes everything. Blocking; a step that a slow disk
+ * delays is waited for, and one that never ends ends the process with status 75. */
 void broker_stop(struct broker *b, int64_t grace_ns);
+/* Ends the grace, and the wait for a slow step; any thread, between broker_start and broker_free. */
 void broker_hurry(struct broker *b);
+/* After broker_stop, once no broker_hurry can come any more. */
+void broker_free(struct broker *b);
 
 /* For the banner and tests. */
 struct broker_facts {

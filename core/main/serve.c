@@ -134,6 +134,7 @@ int cmd_serve(struct os *os, const struct options *o, char *const *envp)
         broker_stop(p.broker, rc < 0 ? 0 : grace_ms * 1000000);
     if (p.signals)
         os_exec_close(p.signals);
+    broker_free(p.broker);
     plugin_forget(p.meta);
     plugin_forget(p.store);
     config_free(p.config);

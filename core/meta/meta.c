@@ -147,6 +147,8 @@ int32_t meta_new(struct os *os, const struct chronik_host *host, const struct ch
 static void engine_started(void *arg, int32_t rc)
 {
     struct meta *m = arg;
+    if (rc == CHRONIK_E_CANCELED && m->closing)
+        return; /* the stop overtook the start */
     if (rc < 0) {
         engine_stop(m, rc, "the metadata log could not be opened; the message before this one says why");
         return;

@@ -124,6 +124,7 @@ static void stop(void *arg)
 {
     struct stopping *s = arg;
     broker_stop(s->r->broker, s->grace_ns);
+    broker_free(s->r->broker);
     s->r->broker = NULL;
 }
 
