@@ -57,19 +57,26 @@ bootstrap() {
     done
 }
 
-# optional_found: the libraries that configure goes without and tests need: `run` may configure before they are there.
+# optional_found: the library that configure goes without and tests need, if it is there.
 optional_found() {
-    local header
-    for header in check.h librdkafka/rdkafka.h; do
-        if [ -e "/usr/include/$header" ]; then echo -n " $header"; fi
-    done
+    if [ -e /usr/include/check.h ]; then echo check; fi
 }
 
-# configure_in DIR [ARGUMENT...]: once; again when the arguments or the optional libraries changed.
+# recheck_in DIR: `run` may have configured before the tests' library was installed; the same configuration, once more.
+recheck_in() {
+    [ "$(cat "$1/configured-libraries" 2>/dev/null)" != "$(optional_found)" ] || return 0
+    (cd "$1" && ./config.status --recheck && ./config.status) >"$1/configure.out" 2>&1 || {
+        tail -20 "$1/configure.out" >&2
+        die "configure failed in $1; config.log there says why"
+    }
+    optional_found >"$1/configured-libraries"
+}
+
+# configure_in DIR [ARGUMENT...]: once; again when the arguments changed.
 configure_in() {
     local dir=$1 want
     shift
-    want="CC=${CC:-} CFLAGS=${CFLAGS:-} $* with$(optional_found)"
+    want="CC=${CC:-} CFLAGS=${CFLAGS:-} $*"
     mkdir -p "$dir"
     if [ -f "$dir/Makefile" ] && [ "$(cat "$dir/configured-with" 2>/dev/null)" = "$want" ]; then return 0; fi
     (cd "$dir" && "$top/configure" --quiet --prefix="$PWD/out" "$@" >configure.out 2>&1) || {
@@ -77,10 +84,12 @@ configure_in() {
         die "configure failed in $dir; config.log there says why"
     }
     echo "$want" >"$dir/configured-with"
+    optional_found >"$dir/configured-libraries"
 }
 
 # compile_in DIR: quiet when there is nothing to do, also when the makefiles had to be made anew.
 compile_in() {
+    recheck_in "$1"
     make -s -C "$1" Makefile >"$1/remake.out" 2>&1 || {
         tail -20 "$1/remake.out" >&2
         die "the makefiles in $1 could not be made anew"
