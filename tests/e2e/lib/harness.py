@@ -62,7 +62,8 @@ class Broker:
         self.data = os.path.join(work, "data")
         self.log_path = os.path.join(work, "broker.log")
         self.settings = {"listeners": "PLAINTEXT://127.0.0.1:0", "chronik.admin.listener": "127.0.0.1:0",
-                         "log.dirs": self.data, **(settings or {})}
+                         # why a connection ended, also when it was the client's doing
+                         "chronik.log.level": "info,net=debug", "log.dirs": self.data, **(settings or {})}
         self.process = None
         self.port = self.admin_port = 0
 
