@@ -1,6 +1,6 @@
 """run.py: ./dev bench. Runs the load generator against chronik and against Apache Kafka in turns on this machine, prints
 the table of goals and writes docs/benchmarks.md. It ends only what it started, removes its data, and bounds every wait.
-usage: run.py [--quick] [--no-peer] [--runs N] [--only KEY,...] [--dir DIR] [--build DIR] [--output FILE]"""
+usage: run.py [--quick] [--no-peer] [--runs N] [--only KEY,...] [--nice N] [--dir DIR] [--build DIR] [--output FILE]"""
 import argparse
 import os
 import statistics
@@ -11,12 +11,13 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import report  # noqa: E402
-from brokers import Broker, Chronik, Failed, Kafka, KAFKA, why_no_peer  # noqa: E402
+from brokers import Chronik, Failed, Kafka, KAFKA, niceness, why_no_peer  # noqa: E402
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 SIZES = {16: {"batch": 16384, "records": 149}, 64: {"batch": 65536, "records": 596}, 1: {"batch": 110, "records": 1}}
 FLUSH = {"config": "flush.messages=1"}
+RETENTION = {"log.retention.check.interval.ms": 1000}  # so that deletion is part of the load
 BURST = 2 << 30  # bytes of a run that shall stay below the kernel's limit of dirty pages
 
 
@@ -132,7 +133,9 @@ class Bench:
             self.value("rss_idle", "kafka", self.peer.resident_mib(), "MiB")
         self.gone(last)
 
-    def warm_up(self):
+    def warm_up(self, group):
+        """Kafka's code is compiled as it runs; our log's files are made as it grows, then used again."""
+        topic_load(group, conns=16, seconds=4, warmup=0, **SIZES[16])
         if not self.peer:
             return
         say("warming Kafka up")
@@ -202,16 +205,16 @@ class Bench:
                 say(f"without Kafka: {why}")
                 self.notes.append(f"Kafka was not measured: {why}")
             else:
-                self.peer = self.started(Kafka(self.args.build, self.work))
+                self.peer = self.started(Kafka(self.args.build, self.work, RETENTION))
         if self.wanted("idle"):
             self.idle()
         elif self.peer:
             self.peer.start()
-        os_mode = self.started(Chronik(self.args.build, self.work, "os"))
-        group = self.started(Chronik(self.args.build, self.work, "group"))
+        os_mode = self.started(Chronik(self.args.build, self.work, "os", RETENTION))
+        group = self.started(Chronik(self.args.build, self.work, "group", RETENTION))
         os_mode.start()
         group.start()
-        self.warm_up()
+        self.warm_up(group)
         self.produce(os_mode, group)
         both = [b for b in (os_mode, self.peer) if b]
         self.measure("f4", [(b, lambda b: fetch_load(b, self.args.seconds)) for b in both])
@@ -262,6 +265,7 @@ def arguments():
     p.add_argument("--no-peer", action="store_true", help="chronik alone")
     p.add_argument("--runs", type=int, help="runs of each kind; medians are shown")
     p.add_argument("--only", type=lambda s: set(s.split(",")), help="only these rows: " + " ".join(report.ROWS) + " idle many")
+    p.add_argument("--nice", type=int, help="niceness of brokers and generator, all alike: below zero on a busy machine")
     p.add_argument("--dir", help="where data goes; a disk, not memory")
     p.add_argument("--build", default=os.environ.get("CHRONIK_BUILD", os.path.join(TOP, "build")))
     p.add_argument("--output", default=os.path.join(TOP, "docs/benchmarks.md"))
@@ -269,6 +273,10 @@ def arguments():
     args.build = os.path.abspath(args.build)
     args.runs = args.runs or (1 if args.quick else 3)
     args.seconds = 3 if args.quick else 8
+    shown = [a for a in sys.argv[1:] if not a.startswith(("--build=", "--output="))]
+    args.command = " ".join(["./dev bench", *shown])
+    if args.nice is not None:
+        niceness[:] = ["nice", "-n", str(args.nice)]
     return args
 
 
@@ -281,7 +289,7 @@ def main():
         set_congestion("cubic")
         bench.run()
         load.append(os.getloadavg()[0])
-        facts = {"command": " ".join(["./dev bench", *sys.argv[1:]]), "seconds": time.monotonic() - begin,
+        facts = {"command": args.command, "seconds": time.monotonic() - begin,
                  "directory": work, "load": load, "notes": bench.notes, "congestion": congestion(),
                  "chronik": report.first_line(os.path.join(args.build, "out/bin/chronik"), "--version"),
                  "peer": f"Apache Kafka {KAFKA} (KRaft, one node), heap 1 GiB, {report.first_line('java', '-version')}"
