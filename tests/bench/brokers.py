@@ -58,7 +58,8 @@ class Broker:
         command = [*niceness, os.path.join(self.build, "tests/bench/load"), mode, *(["--check"] if check else [])]
         command += [f"--{k.replace('_', '-')}={v}" for k, v in options.items()]
         limit = options.get("seconds", 5) + options.get("warmup", 1) + 200
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False,
+                              start_new_session=True)
         if done.returncode != 0:
             raise Failed(f"{self.label}: {' '.join(command[1:])}: {done.stderr.strip()} {done.stdout.strip()}\n"
                          + self.last_words())

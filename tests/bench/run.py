@@ -276,7 +276,9 @@ def arguments():
     shown = [a for a in sys.argv[1:] if not a.startswith(("--build=", "--output="))]
     args.command = " ".join(["./dev bench", *shown])
     if args.nice is not None:
-        niceness[:] = ["nice", "-n", str(args.nice)]
+        # Where the kernel groups tasks by session, a group has a niceness of its own.
+        niceness[:] = ["sh", "-c", f"echo {args.nice} >/proc/self/autogroup 2>/dev/null; "
+                                   f'exec nice -n {args.nice} "$@"', "sh"]
     return args
 
 
