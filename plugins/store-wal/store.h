@@ -83,9 +83,9 @@ struct st_seg {
     uint64_t ahead; /* under wmu: a sync ahead of the checkpoint was asked for up to here */
     struct st_seg *ahead_next;
     uint32_t ahead_queued; /* under store->mu */
-    atomic_uint doomed;   /* out of its partition */
-    uint32_t folder_only; /* no file: stands for the folder of a deleted partition */
-    uint64_t known_size;  /* replay: size of the file, reap: what is left of it */
+    atomic_uint doomed;    /* out of its partition */
+    uint32_t folder_only;  /* no file: stands for the folder of a deleted partition */
+    uint64_t known_size;   /* replay: size of the file, reap: what is left of it */
 };
 
 struct st_sidecar {
