@@ -369,6 +369,47 @@ static int32_t dir_lock(struct st_dir *d, struct errtext *e)
     return CHRONIK_DONE;
 }
 
+struct weigh {
+    struct st_dir *d;
+    char folder[ST_PATH];
+    uint64_t bytes;
+};
+
+static void weigh_each(void *arg, const struct chronik_dirent *e)
+{
+    struct weigh *g = arg;
+    const struct chronik_host *h = g->d->s->h;
+    char path[ST_PATH + 90];
+    struct chronik_file *f;
+    uint64_t size = 0;
+    size_t n = strlen(e->name);
+    if (e->is_dir || n < 4 || n > 80 || strcmp(e->name + n - 4, ".log"))
+        return;
+    snprintf(path, sizeof path, "%s/%s", g->folder, e->name);
+    if (h->file_open(h->ctx, g->d->no, path, CHRONIK_FILE_READ, &f) < 0)
+        return;
+    if (h->file_size(f, &size) > 0)
+        g->bytes += size;
+    h->file_close(f);
+}
+
+/* The bytes of a folder's segments. */
+static uint64_t folder_bytes(struct st_dir *d, const char *name)
+{
+    struct weigh g = {.d = d};
+    path_join(g.folder, "data", name);
+    d->s->h->dir_list(d->s->h->ctx, d->no, g.folder, weigh_each, &g);
+    return g.bytes;
+}
+
+static void put_aside(struct st_dir *d, const char *name)
+{
+    char from[ST_PATH], to[ST_PATH + 8];
+    path_join(from, "data", name);
+    snprintf(to, sizeof to, "%s.lost", from);
+    d->s->h->file_rename(d->s->h->ctx, d->no, from, to); /* a failure leaves it where it is, for the next start */
+}
+
 /* Folders of partitions whose creation died in memory while appends had been acknowledged: their numbers are higher
  * than any that the log knows. */
 static void adopt_each(void *arg, const struct chronik_dirent *e)
@@ -389,6 +430,14 @@ static void adopt_each(void *arg, const struct chronik_dirent *e)
     part_folder(&topic, partition, pn, again);
     if (strcmp(again, e->name) || pn < y->first_unknown_pn || part_find(y->d->s, &topic, partition))
         return;
+    if (pn >= atomic_load(&y->d->next_pn))
+        atomic_store(&y->d->next_pn, pn + 1);
+    /* Nobody was told of a folder without a byte, nor, where every acknowledgement went through the log, of one that
+     * the log does not know. It is put aside, so that no later start takes it up. */
+    if (!y->d->os_mode || folder_bytes(y->d, e->name) == 0) {
+        put_aside(y->d, e->name);
+        return;
+    }
     chronik_store_part *p = part_new(y->d->s, y->d, &topic, partition, pn);
     if (!p)
         return;
@@ -401,17 +450,17 @@ static void adopt_each(void *arg, const struct chronik_dirent *e)
     }
     p->made = p->entries_new = 1;
     part_insert(y->d->s, p);
-    if (pn >= atomic_load(&y->d->next_pn))
-        atomic_store(&y->d->next_pn, pn + 1);
 }
 
 static int32_t parts_settle(struct replay *y)
 {
     chronik_store *s = y->d->s;
     int32_t r = CHRONIK_DONE;
-    if (y->d->os_mode && !y->d->was_clean) {
+    if (!y->d->was_clean) {
         y->first_unknown_pn = atomic_load(&y->d->next_pn);
         r = s->h->dir_list(s->h->ctx, y->d->no, "data", adopt_each, y);
+        if (r > 0)
+            r = s->h->dir_sync(s->h->ctx, y->d->no, "data");
     }
     for (uint32_t i = 0; i < ST_HASH; i++)
         for (chronik_store_part *p = s->table[i]; p && r > 0; p = p->next) {
