@@ -386,20 +386,21 @@ static void weigh_each(void *arg, const struct chronik_dirent *e)
     if (e->is_dir || n < 4 || n > 80 || strcmp(e->name + n - 4, ".log"))
         return;
     snprintf(path, sizeof path, "%s/%s", g->folder, e->name);
-    if (h->file_open(h->ctx, g->d->no, path, CHRONIK_FILE_READ, &f) < 0)
+    if (h->file_open(h->ctx, g->d->no, path, CHRONIK_FILE_READ, &f) < 0) {
+        g->bytes++;
         return;
-    if (h->file_size(f, &size) > 0)
-        g->bytes += size;
+    }
+    g->bytes += h->file_size(f, &size) > 0 ? size : 1;
     h->file_close(f);
 }
 
-/* The bytes of a folder's segments. */
+/* The bytes of a folder's segments; what cannot be read counts as not empty. */
 static uint64_t folder_bytes(struct st_dir *d, const char *name)
 {
     struct weigh g = {.d = d};
     path_join(g.folder, "data", name);
-    d->s->h->dir_list(d->s->h->ctx, d->no, g.folder, weigh_each, &g);
-    return g.bytes;
+    int32_t r = d->s->h->dir_list(d->s->h->ctx, d->no, g.folder, weigh_each, &g);
+    return r < 0 ? 1 : g.bytes;
 }
 
 static void put_aside(struct st_dir *d, const char *name)
