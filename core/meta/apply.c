@@ -95,6 +95,15 @@ static void proposer_get(const struct meta_image *i, const struct meta_envelope 
     CHECK(!r.bad);
 }
 
+static const int16_t *codes_get(struct meta_state *st, struct meta_rd *r, uint32_t *n)
+{
+    *n = mr_count(r, 1);
+    int16_t *codes = mr_array(r, &st->arena, *n, sizeof *codes);
+    for (uint32_t i = 0; i < *n; i++)
+        codes[i] = (int16_t)mr_iv(r);
+    return codes;
+}
+
 static void results_put(struct meta_state *st, const struct meta_entry_result *e)
 {
     struct meta_buf *v = &st->vbuf;
@@ -105,9 +114,13 @@ static void results_put(struct meta_state *st, const struct meta_entry_result *e
     for (uint32_t i = 0; i < e->env.n_commands; i++) {
         const struct meta_outcome *o = &e->outs[i];
         mb_iv(v, o->code);
-        mb_u8(v, (uint8_t)(o->n_values | (o->text ? 0x80 : 0)));
+        mb_u8(v, (uint8_t)(o->n_values | (o->text ? META_RESULT_TEXT : 0) | (o->codes ? META_RESULT_CODES : 0)));
         for (unsigned k = 0; k < o->n_values; k++)
             mb_iv(v, o->values[k]);
+        if (o->codes)
+            mb_uv(v, o->n_codes);
+        for (uint32_t k = 0; o->codes && k < o->n_codes; k++)
+            mb_iv(v, o->codes[k]);
         if (o->text)
             mb_str(v, o->text);
     }
@@ -133,11 +146,13 @@ static void results_get(struct meta_state *st, struct meta_entry_result *e)
     for (uint32_t i = 0; i < e->env.n_commands; i++) {
         o[i].code = (int16_t)mr_iv(&r);
         uint8_t head = mr_u8(&r);
-        o[i].n_values = head & 0x7f;
+        o[i].n_values = head & META_RESULT_N;
         CHECK(o[i].n_values <= META_RESULT_VALUES);
         for (unsigned k = 0; k < o[i].n_values; k++)
             o[i].values[k] = mr_iv(&r);
-        if (head & 0x80) {
+        if (head & META_RESULT_CODES)
+            o[i].codes = codes_get(st, &r, &o[i].n_codes);
+        if (head & META_RESULT_TEXT) {
             const char *text = mr_str_some(&r);
             o[i].text = arena_strndup(&st->arena, text, strlen(text));
         }

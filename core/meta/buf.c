@@ -74,9 +74,14 @@ void mb_str(struct meta_buf *b, const char *s)
         mb_uv(b, 0);
         return;
     }
-    size_t n = strlen(s);
+    mb_strn(b, s, strlen(s));
+}
+
+void mb_strn(struct meta_buf *b, const char *s, size_t n)
+{
     mb_uv(b, n + 1);
-    mb_put(b, s, n + 1);
+    mb_put(b, s, n);
+    mb_u8(b, 0);
 }
 
 void mb_uuid(struct meta_buf *b, const struct chronik_uuid *u)
@@ -227,15 +232,11 @@ void mj_raw(struct meta_buf *b, const char *s)
     mb_put(b, s, strlen(s));
 }
 
-void mj_str(struct meta_buf *b, const char *s)
+static void mj_quoted(struct meta_buf *b, const char *s, size_t n)
 {
-    if (!s) {
-        mj_raw(b, "null");
-        return;
-    }
     mb_u8(b, '"');
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
         if (c == '"' || c == '\\') {
             mb_u8(b, '\\');
             mb_u8(b, c);
@@ -248,6 +249,14 @@ void mj_str(struct meta_buf *b, const char *s)
         }
     }
     mb_u8(b, '"');
+}
+
+void mj_str(struct meta_buf *b, const char *s)
+{
+    if (s)
+        mj_quoted(b, s, strlen(s));
+    else
+        mj_raw(b, "null");
 }
 
 void meta_uuid_text(const struct chronik_uuid *u, char out[23])
@@ -300,6 +309,12 @@ void mj_text(struct meta_buf *b, const char *key, const char *v)
     mj_str(b, v);
 }
 
+void mj_textn(struct meta_buf *b, const char *key, const char *v, size_t n)
+{
+    mj_key(b, key);
+    mj_quoted(b, v, n);
+}
+
 void mj_id(struct meta_buf *b, const char *key, const struct chronik_uuid *u)
 {
     mj_key(b, key);
@@ -333,4 +348,21 @@ void mj_ids(struct meta_buf *b, const char *key, const struct chronik_uuid *v, u
         mj_uuid(b, &v[i]);
     }
     mb_u8(b, ']');
+}
+
+void mj_base64(struct meta_buf *b, const char *key, const void *p, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const uint8_t *s = p;
+    mj_key(b, key);
+    mb_u8(b, '"');
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i;
+        uint32_t v = (uint32_t)s[i] << 16 | (left > 1 ? (uint32_t)s[i + 1] << 8 : 0) | (left > 2 ? s[i + 2] : 0);
+        mb_u8(b, (uint8_t)digits[v >> 18]);
+        mb_u8(b, (uint8_t)digits[v >> 12 & 63]);
+        mb_u8(b, left > 1 ? (uint8_t)digits[v >> 6 & 63] : '=');
+        mb_u8(b, left > 2 ? (uint8_t)digits[v & 63] : '=');
+    }
+    mb_u8(b, '"');
 }

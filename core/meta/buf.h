@@ -20,9 +20,10 @@ void mb_put(struct meta_buf *b, const void *p, size_t n);
 void mb_u8(struct meta_buf *b, uint8_t v);
 void mb_be32(struct meta_buf *b, uint32_t v);
 void mb_be64(struct meta_buf *b, uint64_t v);
-void mb_uv(struct meta_buf *b, uint64_t v);     /* 7 bits a byte, least first */
-void mb_iv(struct meta_buf *b, int64_t v);      /* zigzag */
-void mb_str(struct meta_buf *b, const char *s); /* NULL: 0; else length + 1, bytes, NUL */
+void mb_uv(struct meta_buf *b, uint64_t v);                /* 7 bits a byte, least first */
+void mb_iv(struct meta_buf *b, int64_t v);                 /* zigzag */
+void mb_str(struct meta_buf *b, const char *s);            /* NULL: 0; else length + 1, bytes, NUL */
+void mb_strn(struct meta_buf *b, const char *s, size_t n); /* the same bytes, from a text without its NUL */
 void mb_uuid(struct meta_buf *b, const struct chronik_uuid *u);
 void mb_bytes(struct meta_buf *b, const void *p, size_t n); /* length, bytes */
 
@@ -59,10 +60,12 @@ void mj_uuid(struct meta_buf *b, const struct chronik_uuid *u); /* quoted, Kafka
 void mj_key(struct meta_buf *b, const char *key); /* ,"key": with the comma unless it follows an opening bracket */
 void mj_int(struct meta_buf *b, const char *key, int64_t v);
 void mj_text(struct meta_buf *b, const char *key, const char *v);
+void mj_textn(struct meta_buf *b, const char *key, const char *v, size_t n); /* may hold NULs */
 void mj_id(struct meta_buf *b, const char *key, const struct chronik_uuid *u);
 void mj_bool(struct meta_buf *b, const char *key, bool v);
 void mj_ints(struct meta_buf *b, const char *key, const int32_t *v, uint32_t n);
 void mj_ids(struct meta_buf *b, const char *key, const struct chronik_uuid *v, uint32_t n);
+void mj_base64(struct meta_buf *b, const char *key, const void *p, size_t n);
 void mj_comma(struct meta_buf *b); /* unless it follows an opening bracket */
 
 /* 22 characters and a NUL: Kafka's URL-safe base64 of an id. */

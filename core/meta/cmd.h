@@ -9,7 +9,9 @@ struct meta_outcome {
     int16_t code;
     uint16_t n_values;
     int64_t values[META_RESULT_VALUES];
-    const char *text; /* NULL: none */
+    const char *text;     /* NULL: none */
+    const int16_t *codes; /* one for each part of the command, in st->arena; NULL: none differs from `code` */
+    uint32_t n_codes;
 };
 
 struct meta_cmd_def {
@@ -34,6 +36,8 @@ extern const struct meta_cmd_def meta_cmd_broker_register, meta_cmd_broker_updat
 extern const struct meta_cmd_def meta_cmd_topic_create, meta_cmd_topic_delete, meta_cmd_partitions_add,
     meta_cmd_topics_removed;
 extern const struct meta_cmd_def meta_cmd_partition_change, meta_cmd_config_set, meta_cmd_producer_ids;
+extern const struct meta_cmd_def meta_cmd_group_set, meta_cmd_group_delete, meta_cmd_coord_slot;
+extern const struct meta_cmd_def meta_cmd_offsets_commit, meta_cmd_offsets_delete;
 extern const struct meta_cmd_def meta_cmd_fence, meta_cmd_open, meta_cmd_unfence;
 
 /* For apply functions: code with a sentence. */
@@ -59,6 +63,13 @@ void cmd_assign_apply(struct meta_state *st, struct meta_topic *t, int32_t first
                       uint32_t n);
 /* Hands partition p on when broker `id` may not lead or be in sync any more; false when nothing had to change. */
 bool cmd_partition_leave(struct meta_state *st, const struct meta_topic **t, int32_t p, int32_t id);
+
+void cmd_enc_owner(struct meta_buf *b, const struct meta_owner *o);
+struct meta_owner cmd_dec_owner(struct meta_rd *r);
+void cmd_json_owner(struct meta_buf *b, const struct meta_owner *o);
+/* KAFKA_NONE, or NOT_COORDINATOR when the slot has another epoch. */
+int16_t cmd_owner_check(const struct meta_state *st, const struct meta_owner *o);
+struct meta_span cmd_dec_text(struct meta_rd *r); /* its bytes are followed by a NUL */
 
 /* ---- the envelope ---- */
 

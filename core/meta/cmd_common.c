@@ -22,6 +22,11 @@ static const struct meta_cmd_def *const defs[] = {
     &meta_cmd_fence,
     &meta_cmd_open,
     &meta_cmd_unfence,
+    &meta_cmd_group_set,
+    &meta_cmd_group_delete,
+    &meta_cmd_offsets_commit,
+    &meta_cmd_offsets_delete,
+    &meta_cmd_coord_slot,
 };
 
 const struct meta_cmd_def *meta_cmd_def(uint64_t type)

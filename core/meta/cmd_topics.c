@@ -157,6 +157,7 @@ static void delete_apply(struct meta_state *st, const struct meta_command *c, st
     meta_state_note(st, META_CHANGE_TOPIC_DELETED, &t->id, t->name, 0, 0);
     deleted_put(st, &t->id, c->timestamp_ms, t->name, hosts, n);
     st->img.n_deleted++;
+    meta_offsets_drop_topic(st, &c->u.topic_delete.id);
     meta_topic_remove(st, t);
     deleted_bound(st);
 }

@@ -8,6 +8,7 @@
 #include <chronik/base.h>
 
 #include "base/base.h"
+#include "meta/image.h"
 #include "wire/codes.h"
 
 /* Type numbers are for ever: they are in logs. */
@@ -27,6 +28,11 @@ enum meta_command_type {
     META_CMD_FENCE = 50,
     META_CMD_OPEN = 51,
     META_CMD_UNFENCE = 52,
+    META_CMD_GROUP_SET = 60,
+    META_CMD_GROUP_DELETE = 61,
+    META_CMD_OFFSETS_COMMIT = 62,
+    META_CMD_OFFSETS_DELETE = 63,
+    META_CMD_COORD_SLOT = 64,
 };
 
 /* Kafka's config resource types. */
@@ -169,6 +175,90 @@ struct meta_unfence {
     struct chronik_uuid nonce;
 };
 
+/* ---- groups and their offsets: core/coord and the handlers of core/api ----
+ * A group belongs to a coordinator slot, and a slot to a broker under an epoch (META_CMD_COORD_SLOT; a slot that was
+ * never claimed has epoch 0). Every command about a group names both as its proposer believes them to be; apply refuses
+ * another epoch with NOT_COORDINATOR. Group ids are texts without NUL of at most META_GROUP_ID_MAX bytes. */
+
+struct meta_owner {
+    int32_t slot;
+    int64_t epoch;
+};
+
+/* The group as of a completed generation. No members: Empty since state_ms. Refused with ILLEGAL_GENERATION when the
+ * state has a later generation; the same generation may be written again (a static member that came back). */
+struct meta_group_set {
+    struct meta_owner owner;
+    struct meta_group group; /* image.h */
+};
+
+/* Removes a group and all of its offsets. NON_EMPTY_GROUP while it has members; GROUP_ID_NOT_FOUND. */
+struct meta_group_delete {
+    struct meta_owner owner;
+    const char *group;
+    bool if_unused; /* only a group without offsets (else NON_EMPTY_GROUP): the sweep of empty groups */
+};
+
+/* A text or bytes with a length; a text holds no NUL, and none need follow it. */
+struct meta_span {
+    const void *p;
+    uint32_t n;
+};
+
+struct meta_commit_partition {
+    int32_t partition;
+    int32_t leader_epoch; /* -1 unknown */
+    int64_t offset;
+    int64_t expire_ms; /* -1: by the retention of the broker */
+    struct meta_span metadata;
+};
+
+struct meta_commit_topic {
+    struct chronik_uuid id; /* a topic that is gone by then: its offsets are dropped, as if it went a moment later */
+    struct meta_span name;
+    const struct meta_commit_partition *partitions;
+    uint32_t n_partitions;
+};
+
+/* What one request commits. The commit time is the command's timestamp. */
+struct meta_commit {
+    struct meta_owner owner;
+    struct meta_span group;
+    int32_t generation; /* -1: a simple commit, refused with UNKNOWN_MEMBER_ID while the group has members */
+    const struct meta_commit_topic *topics;
+    uint32_t n_topics;
+};
+
+/* Many groups share a command: the result's `codes` has one code a commit. A generation older than the group's gives
+ * ILLEGAL_GENERATION, as does a generation of a group that is not there. A simple commit makes the group when there is
+ * none (generation 0, no protocol type, Empty). */
+struct meta_offsets_commit {
+    const struct meta_commit *commits;
+    uint32_t n_commits;
+};
+
+struct meta_offset_key {
+    struct chronik_uuid topic;
+    struct meta_span name; /* for __meta */
+    int32_t partition;
+    int64_t commit_ms; /* expiry: only when this is still the commit's time, so that a newer one stays; -1: any */
+};
+
+/* Partitions without an offset are passed over. GROUP_ID_NOT_FOUND. */
+struct meta_offsets_delete {
+    struct meta_owner owner;
+    struct meta_span group;
+    const struct meta_offset_key *keys;
+    uint32_t n_keys;
+};
+
+/* Slot `slot` is the broker's from now on. `epoch` must be above the slot's: NOT_COORDINATOR. */
+struct meta_coord_slot {
+    int32_t slot;
+    int32_t broker;
+    int64_t epoch;
+};
+
 struct meta_command {
     enum meta_command_type type;
     int64_t timestamp_ms; /* wall clock; 0: meta_propose fills it in */
@@ -188,6 +278,11 @@ struct meta_command {
         struct meta_fence fence;
         struct meta_open open;
         struct meta_unfence unfence;
+        struct meta_group_set group_set;
+        struct meta_group_delete group_delete;
+        struct meta_offsets_commit offsets_commit;
+        struct meta_offsets_delete offsets_delete;
+        struct meta_coord_slot coord_slot;
     } u;
 };
 
@@ -200,6 +295,9 @@ struct meta_result {
     uint64_t seq; /* of the command, 0 when it was not applied */
     int64_t values[META_RESULT_VALUES];
     const char *text; /* borrowed for the call; "" when there is nothing to say */
+    /* OFFSETS_COMMIT: a code for each commit, borrowed; NULL: all of them as `code` says. */
+    const int16_t *codes;
+    uint32_t n_codes;
 };
 
 #endif

@@ -170,6 +170,16 @@ uint64_t meta_partition_count(const struct meta_image *i)
     return i->n_partitions;
 }
 
+uint64_t meta_group_count(const struct meta_image *i)
+{
+    return i->n_groups;
+}
+
+uint64_t meta_offset_count(const struct meta_image *i)
+{
+    return i->n_offsets;
+}
+
 uint32_t meta_broker_count(const struct meta_image *i)
 {
     return (uint32_t)i->brokers.count;

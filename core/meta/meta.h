@@ -90,11 +90,13 @@ enum meta_change_kind {
     META_CHANGE_FEATURES,
     META_CHANGE_CLUSTER,    /* cluster id known */
     META_CHANGE_CONTROLLER, /* role or leader of the engine */
+    META_CHANGE_COORD_SLOT, /* a coordinator slot has a new owner or epoch */
 };
 
 struct meta_change {
     enum meta_change_kind kind;
-    int32_t broker;                 /* BROKER */
+    int32_t broker;                 /* BROKER; COORD_SLOT: the owner */
+    int32_t slot;                   /* COORD_SLOT */
     uint8_t res_type;               /* CONFIG */
     struct chronik_uuid topic_id;   /* TOPIC* */
     const struct meta_topic *topic; /* TOPIC_CREATED, TOPIC; NULL for TOPIC_DELETED */

@@ -95,6 +95,8 @@ static void answer(struct proposal *p, int16_t code, const struct meta_outcome *
         r.n_values = o->n_values;
         memcpy(r.values, o->values, sizeof r.values);
         r.text = o->text ? o->text : "";
+        r.codes = o->codes;
+        r.n_codes = o->n_codes;
     } else if (code == KAFKA_REQUEST_TIMED_OUT) {
         r.text = "The metadata log did not confirm the command in time: its outcome is unknown.";
     } else if (code == KAFKA_STALE_BROKER_EPOCH) {

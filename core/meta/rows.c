@@ -310,11 +310,14 @@ static bool proposer_row_ok(struct meta_state *st, const uint8_t *key, size_t kn
     for (uint32_t i = 0; i < n && !r.bad; i++) {
         mr_iv(&r);
         uint8_t head = mr_u8(&r);
-        if ((head & 0x7f) > META_RESULT_VALUES)
+        if ((head & META_RESULT_N) > META_RESULT_VALUES)
             return false;
-        for (unsigned k = 0; k < (head & 0x7f); k++)
+        for (unsigned k = 0; k < (head & META_RESULT_N); k++)
             mr_iv(&r);
-        if (head & 0x80)
+        if (head & META_RESULT_CODES)
+            for (uint32_t left = mr_count(&r, 1); left > 0 && !r.bad; left--)
+                mr_iv(&r);
+        if (head & META_RESULT_TEXT)
             mr_str_some(&r);
     }
     return kn == 30 && n > 0 && rd_done(&r);
@@ -366,6 +369,11 @@ static bool restore_plain(struct meta_state *st, const uint8_t *key, size_t kn, 
         mr_str_some(&r);
         ok = rd_done(&r);
         break;
+    case 'G':
+    case 'O':
+    case 'S':
+        ok = meta_group_row_ok(st, key, kn, value, vn);
+        break;
     case 'P':
     case 'R':
         ok = proposer_row_ok(st, key, kn, r);
@@ -373,9 +381,11 @@ static bool restore_plain(struct meta_state *st, const uint8_t *key, size_t kn, 
     default:
         break;
     }
-    if (ok)
-        meta_row_put(st, key, kn, value, vn);
-    return ok;
+    if (!ok)
+        return false;
+    meta_row_put(st, key, kn, value, vn);
+    meta_group_row_note(st, key, kn, true);
+    return true;
 }
 
 bool meta_restore_row(struct meta_state *st, const void *key, size_t kn, const void *value, size_t vn)

@@ -39,6 +39,13 @@ static const void *key_row(const void *e, size_t *n)
     return r->data;
 }
 
+static const void *key_user(const void *e, size_t *n)
+{
+    const struct topic_user *u = e;
+    *n = u->klen;
+    return u->key;
+}
+
 static void image_init(struct meta_image *i)
 {
     memset(i, 0, sizeof *i);
@@ -47,6 +54,7 @@ static void image_init(struct meta_image *i)
     i->brokers.key = key_broker;
     i->configs.key = key_configs;
     i->rows.key = key_row;
+    i->users.key = key_user;
     i->features_epoch = -1;
     i->controller = -1;
 }
@@ -80,11 +88,14 @@ void meta_state_clear(struct meta_state *st)
         meta_mem_drop(st->mem, x, x->born);
     for (const struct meta_row *r = tree_seek(&i->rows, &c, "", 0); r; r = tree_next(&c))
         meta_mem_drop(st->mem, r, r->born);
+    for (const struct topic_user *u = tree_seek(&i->users, &c, "", 0); u; u = tree_next(&c))
+        meta_mem_drop(st->mem, u, u->born);
     tree_clear(&i->by_name, st->mem);
     tree_clear(&i->by_id, st->mem);
     tree_clear(&i->brokers, st->mem);
     tree_clear(&i->configs, st->mem);
     tree_clear(&i->rows, st->mem);
+    tree_clear(&i->users, st->mem);
     int32_t controller = i->controller;
     image_init(i);
     i->controller = controller;
@@ -176,7 +187,7 @@ const struct meta_row *meta_row_get(const struct meta_image *i, const void *key,
     return tree_find(&i->rows, key, n);
 }
 
-void meta_row_put(struct meta_state *st, const void *key, size_t kn, const void *value, size_t vn)
+bool meta_row_put(struct meta_state *st, const void *key, size_t kn, const void *value, size_t vn)
 {
     CHECK(kn > 0 && kn <= UINT16_MAX && vn <= UINT32_MAX);
     struct meta_row *r = meta_mem_new(st->mem, sizeof *r + kn + vn);
@@ -192,6 +203,7 @@ void meta_row_put(struct meta_state *st, const void *key, size_t kn, const void 
         meta_mem_drop(st->mem, old, old->born);
     }
     row_came(st, r->data, kn, r->data + kn, vn, r->hash);
+    return old != NULL;
 }
 
 bool meta_row_del(struct meta_state *st, const void *key, size_t kn)

@@ -8,8 +8,11 @@
  *   C type name                 dynamic settings of a resource that is not a topic
  *   D uuid                      a deleted topic and the brokers that may still hold data of it
  *   F name                      a finalised feature
+ *   G group, NUL                a group: its last completed generation (group_rows.c)
+ *   O group, NUL, uuid be32     a committed offset of it, by topic id and partition
  *   P be32 node, uuid, class    a proposer: the number it must use next
  *   R same, be64 number         the results of an entry, until the proposer says that it has them
+ *   S be32 slot                 a coordinator slot: whose it is, under which epoch
  *   T uuid                      a topic with its settings
  *   T uuid be32 partition       a partition
  * Values begin with a format byte. The digest is the sum over all rows of a 128-bit hash of key and value. */
@@ -47,13 +50,21 @@ struct configs_obj {
     uint16_t klen;
 };
 
+/* Which groups have offsets of a topic: not a row, but made from the O rows, for the topic's deletion. */
+struct topic_user {
+    uint64_t born;
+    uint32_t n_offsets;
+    uint16_t klen;
+    uint8_t key[]; /* topic id, group */
+};
+
 struct meta_image {
-    struct tree by_name, by_id, brokers, configs, rows;
+    struct tree by_name, by_id, brokers, configs, rows, users;
     uint64_t seq;
     struct chronik_meta_pos pos; /* of the entry that `seq` came from or a later one without commands */
     uint64_t digest[2];
     uint64_t n_rows; /* in the sense of the table above */
-    uint64_t n_partitions;
+    uint64_t n_partitions, n_groups, n_offsets;
     int64_t features_epoch;
     int64_t producer_next; /* the next producer id that nobody has */
     struct chronik_uuid cluster_id;
@@ -92,7 +103,8 @@ static inline const uint8_t *meta_row_value(const struct meta_row *r)
 {
     return r->data + r->klen;
 }
-void meta_row_put(struct meta_state *st, const void *key, size_t kn, const void *value, size_t vn);
+/* true: there was one with this key before. */
+bool meta_row_put(struct meta_state *st, const void *key, size_t kn, const void *value, size_t vn);
 bool meta_row_del(struct meta_state *st, const void *key, size_t kn);
 
 /* Makes the topic with all its partitions (leaderless until set) and notes the change. */
@@ -132,6 +144,22 @@ void meta_broker_remove(struct meta_state *st, const struct meta_broker *b);
 /* The broker's fields in the form that meta_broker_put takes; endpoints in st->arena. */
 struct meta_broker_new meta_broker_copy(struct meta_state *st, const struct meta_broker *b);
 
+/* ---- groups and offsets: rows with a meaning (group_rows.c) ---- */
+void meta_group_put(struct meta_state *st, const struct meta_group *g);
+void meta_group_remove(struct meta_state *st, const char *group); /* with its offsets */
+void meta_offset_put(struct meta_state *st, const char *group, size_t n, const struct meta_offset *o);
+bool meta_offset_remove(struct meta_state *st, const char *group, size_t n, const struct chronik_uuid *topic,
+                        int32_t partition);
+/* All groups' offsets of a topic that is going. */
+void meta_offsets_drop_topic(struct meta_state *st, const struct chronik_uuid *topic);
+void meta_enc_member(struct meta_buf *v, const struct meta_member *m);
+void meta_dec_member(struct meta_rd *r, struct meta_member *m); /* borrows */
+void meta_slot_put(struct meta_state *st, int32_t slot, const struct meta_slot *s);
+/* Restoring: is this G, O or S row one that the lookups can read? */
+bool meta_group_row_ok(struct meta_state *st, const uint8_t *key, size_t kn, const void *value, size_t vn);
+/* Counts and the index by topic, after a row of these families came or went. */
+void meta_group_row_note(struct meta_state *st, const uint8_t *key, size_t kn, bool came);
+
 /* ---- rows: for checkpoint, snapshot, digest ---- */
 typedef void (*meta_row_fn)(void *arg, const void *key, size_t kn, const void *value, size_t vn);
 /* Every row, in an order that is the same for equal states. `scratch` must be zeroed before first use. */
@@ -150,6 +178,9 @@ void meta_enc_partition(const struct meta_topic *t, int32_t p, const struct meta
                         struct meta_buf *v);
 void meta_enc_broker(const struct meta_broker *b, struct meta_buf *k, struct meta_buf *v);
 void meta_enc_configs(const struct meta_configs *c, struct meta_buf *k, struct meta_buf *v);
+
+/* In the head byte of a kept result (R rows): how many values follow, and whether codes and a text do. */
+enum { META_RESULT_N = 0x3f, META_RESULT_CODES = 0x40, META_RESULT_TEXT = 0x80 };
 
 /* facts with a row of their own */
 void meta_fact_put(struct meta_state *st, const char *name); /* writes the row from st->img */

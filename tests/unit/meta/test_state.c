@@ -5,111 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "meta/cmd.h"
 #include "meta/kv.h"
 #include "meta/meta_int.h"
 #include "os/os.h"
-
-static struct meta_mem mem;
-static struct meta_state st;
-static uint64_t number;
-static const struct chronik_uuid me = {{9}};
-
-static void up(void)
-{
-    meta_mem_init(&mem);
-    meta_state_init(&st, &mem);
-    meta_state_publish(&st);
-    number = 0;
-}
-
-static void down(void)
-{
-    meta_state_free(&st);
-    meta_mem_drop(&mem, atomic_load(&mem.current), 0);
-    meta_mem_free(&mem);
-}
-
-static struct chronik_uuid id_of(uint64_t n)
-{
-    struct chronik_uuid u = {{7}};
-    put_be64(u.b + 8, n);
-    return u;
-}
-
-/* ---- entries ---- */
-
-static struct meta_entry_result last;
-
-static enum meta_verdict apply_as(struct meta_envelope env, const struct meta_command *c, uint32_t n)
-{
-    struct meta_buf b = {0};
-    env.n_commands = n;
-    meta_envelope_encode(&env, &b);
-    for (uint32_t i = 0; i < n; i++)
-        meta_cmd_encode(&c[i], &b);
-    enum meta_verdict v = meta_apply_entry(&st, b.p, b.n, &last);
-    mb_free(&b);
-    meta_state_publish(&st);
-    meta_state_changes_clear(&st);
-    return v;
-}
-
-static struct meta_envelope envelope(void)
-{
-    return (struct meta_envelope){
-        .klass = META_CLIENT, .node = 1, .incarnation = me, .number = number, .lowest = number};
-}
-
-/* Applies one command; its code. Digest and restore are checked every time. */
-static int16_t apply(const struct meta_command *c)
-{
-    ck_assert_int_eq(apply_as(envelope(), c, 1), META_APPLIED);
-    number++;
-    uint64_t d[2];
-    meta_image_digest(&st.img, d);
-    ck_assert_uint_eq(d[0], st.img.digest[0]);
-    ck_assert_uint_eq(d[1], st.img.digest[1]);
-    return last.outs[0].code;
-}
-
-static int16_t reg(int32_t id, uint64_t boot, uint8_t incarnation, bool unclean)
-{
-    static const struct meta_endpoint ep = {"PLAINTEXT", "h", 1, 0};
-    struct meta_command c = {.type = META_CMD_BROKER_REGISTER, .timestamp_ms = 5};
-    c.u.broker_register = (struct meta_broker_register){.id = id,
-                                                        .boot = boot,
-                                                        .incarnation = {{incarnation}},
-                                                        .rack = "r",
-                                                        .endpoints = &ep,
-                                                        .n_endpoints = 1,
-                                                        .unclean = unclean};
-    return apply(&c);
-}
-
-static int16_t create(const char *name, uint64_t id, uint32_t parts, const int32_t *replicas, uint32_t rf)
-{
-    struct meta_assignment a[64];
-    for (uint32_t i = 0; i < parts; i++)
-        a[i] = (struct meta_assignment){.replicas = replicas, .n_replicas = rf};
-    struct meta_kv e = {"cleanup.policy", "compact", false};
-    struct meta_command c = {.type = META_CMD_TOPIC_CREATE, .timestamp_ms = 77};
-    c.u.topic_create = (struct meta_topic_create){
-        .id = id_of(id), .name = name, .partitions = a, .n_partitions = parts, .configs = &e, .n_configs = 1};
-    return apply(&c);
-}
-
-static const struct meta_topic *topic(const char *name)
-{
-    return meta_topic_by_name(&st.img, name, strlen(name));
-}
-
-static int16_t drop_topic(uint64_t id)
-{
-    struct meta_command c = {.type = META_CMD_TOPIC_DELETE, .timestamp_ms = 78};
-    c.u.topic_delete.id = id_of(id);
-    return apply(&c);
-}
+#include "state_rig.h"
 
 START_TEST(a_topic_is_created_grown_and_deleted_and_its_id_kept_until_all_hosts_confirm)
 {
@@ -364,17 +263,6 @@ END_TEST
 
 /* ---- rows ---- */
 
-struct copy {
-    struct meta_state to;
-    bool ok;
-};
-
-static void copy_row(void *arg, const void *k, size_t kn, const void *v, size_t vn)
-{
-    struct copy *c = arg;
-    c->ok &= meta_restore_row(&c->to, k, kn, v, vn);
-}
-
 START_TEST(a_state_comes_back_from_its_rows_and_goes_on_alike)
 {
     const int32_t both[] = {1, 2};
@@ -389,18 +277,10 @@ START_TEST(a_state_comes_back_from_its_rows_and_goes_on_alike)
     struct meta_command f = {.type = META_CMD_FEATURE_SET};
     f.u.feature_set = (struct meta_feature_set){.name = "metadata.version", .level = 25};
     apply(&f);
-    struct copy c = {.ok = true};
-    meta_state_init(&c.to, &mem);
-    meta_image_rows(&st.img, copy_row, &c);
-    ck_assert(c.ok && meta_restore_end(&c.to));
-    ck_assert_uint_eq(c.to.img.digest[0], st.img.digest[0]);
-    ck_assert_uint_eq(c.to.img.digest[1], st.img.digest[1]);
-    ck_assert_uint_eq(c.to.img.n_rows, st.img.n_rows);
-    ck_assert_uint_eq(c.to.img.n_partitions, st.img.n_partitions);
-    ck_assert_uint_eq(c.to.img.n_deleted, 1);
-    struct meta_state was = st;
-    c.to.img.seq = st.img.seq;
-    st = c.to;
+    ck_assert_uint_eq(st.img.n_deleted, 1);
+    struct meta_state was = st, copy;
+    restore_into(&copy);
+    st = copy;
     ck_assert_int_eq(create("more", 1000, 2, both, 2), 0); /* the proposer's next number came along */
     meta_state_free(&st);
     st = was;
@@ -602,64 +482,11 @@ END_TEST
 
 /* ---- the corpus ---- */
 
-/* corpus/NAME.log: lines "HEX-OF-ENTRY SEQ DIGEST0 DIGEST1": after the entry the state is exactly this, for ever. */
-static void corpus_path(char *out, size_t n, const char *name)
-{
-    snprintf(out, n, "%s/tests/unit/meta/corpus/%s", CHRONIK_SOURCE_DIR, name);
-}
-
-static void corpus_check(const char *name)
-{
-    char path[600];
-    static char line[1 << 20];
-    corpus_path(path, sizeof path, name);
-    FILE *f = fopen(path, "r");
-    ck_assert_msg(f != NULL, "%s is missing", path);
-    int lines = 0;
-    while (fgets(line, sizeof line, f)) {
-        size_t n = strcspn(line, " ") / 2;
-        uint8_t *b = meta_xmalloc(n);
-        for (size_t i = 0; i < n; i++)
-            sscanf(line + 2 * i, "%2hhx", &b[i]);
-        unsigned long long seq, d0, d1;
-        ck_assert_int_eq(sscanf(line + 2 * n, "%llu %llx %llx", &seq, &d0, &d1), 3);
-        ck_assert_int_ne(meta_apply_entry(&st, b, n, &last), META_STOP);
-        meta_state_publish(&st);
-        meta_state_changes_clear(&st);
-        ck_assert_msg(st.img.seq == seq && st.img.digest[0] == d0 && st.img.digest[1] == d1,
-                      "%s line %d: another state than when it was recorded", name, lines + 1);
-        free(b);
-        lines++;
-    }
-    fclose(f);
-    ck_assert_int_gt(lines, 10);
-}
-
 START_TEST(every_log_of_the_corpus_leads_to_the_digests_that_were_recorded)
 {
     corpus_check("v1-families.log");
 }
 END_TEST
-
-/* How a log was recorded: CHRONIK_META_RECORD=1 prints what a new corpus file holds. Old files are never changed. */
-static void record(const struct meta_command *c, uint32_t n)
-{
-    struct meta_envelope env = envelope();
-    env.n_commands = n;
-    struct meta_buf b = {0};
-    meta_envelope_encode(&env, &b);
-    for (uint32_t i = 0; i < n; i++)
-        meta_cmd_encode(&c[i], &b);
-    CHECK(meta_apply_entry(&st, b.p, b.n, &last) == META_APPLIED);
-    number++;
-    meta_state_publish(&st);
-    meta_state_changes_clear(&st);
-    for (size_t i = 0; i < b.n; i++)
-        printf("%02x", b.p[i]);
-    printf(" %llu %016llx %016llx\n", (unsigned long long)st.img.seq, (unsigned long long)st.img.digest[0],
-           (unsigned long long)st.img.digest[1]);
-    mb_free(&b);
-}
 
 static void record_all(void)
 {
@@ -677,7 +504,7 @@ static void record_all(void)
                                  C(META_CMD_FEATURE_SET, feature_set, .name = "metadata.version", .level = 25),
                                  C(META_CMD_BROKER_REGISTER, broker_register, .id = 1, .boot = 1, .incarnation = me,
                                    .rack = "r1", .endpoints = ep, .n_endpoints = 2, .dirs = dirs, .n_dirs = 2)};
-    record(one, 3);
+    corpus_record(one, 3);
     struct meta_command next[] = {
         C(META_CMD_BROKER_REGISTER, broker_register, .id = 2, .boot = 1, .incarnation = id_of(4), .endpoints = ep,
           .n_endpoints = 1),
@@ -703,7 +530,7 @@ static void record_all(void)
         C(META_CMD_UNFENCE, unfence, .epoch = 3, .nonce = id_of(51)),
     };
     for (size_t i = 0; i < ARRAY_LEN(next); i++)
-        record(&next[i], 1);
+        corpus_record(&next[i], 1);
 }
 
 int main(void)
