@@ -48,6 +48,7 @@ struct api_config {
     struct config *config;
     struct meta *meta;
     struct part_set *parts;
+    struct coord *coord;
     const char *const *log_dirs; /* absolute paths by directory number */
     const struct chronik_uuid *log_dir_ids;
     uint32_t n_log_dirs;

@@ -9,5 +9,7 @@ extern const struct api_row api_create_topics, api_delete_topics, api_create_par
 extern const struct api_row api_init_producer_id, api_offset_for_leader_epoch, api_describe_producers;
 extern const struct api_row api_describe_configs, api_alter_configs, api_incremental_alter_configs;
 extern const struct api_row api_describe_log_dirs, api_describe_cluster, api_describe_topic_partitions;
+extern const struct api_row api_join_group, api_sync_group, api_heartbeat, api_leave_group;
+extern const struct api_row api_describe_groups, api_list_groups, api_delete_groups;
 
 #endif

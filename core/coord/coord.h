@@ -32,8 +32,8 @@ struct coord_options {
 
 /* NULL when memory or threads are exhausted. */
 struct coord *coord_new(const struct coord_options *o);
-/* Between meta_new and meta_start: subscribes to the image. */
-void coord_set_meta(struct coord *c, struct meta *meta);
+/* Between meta_new and meta_start: subscribes to the image. false: out of memory. */
+bool coord_set_meta(struct coord *c, struct meta *meta);
 /* This broker is registered: takes the slots that nobody owns, loads those that are its own. Any thread; returns at
  * once. Until a slot is loaded its groups answer COORDINATOR_LOAD_IN_PROGRESS, those of other brokers NOT_COORDINATOR.
  */
@@ -64,14 +64,11 @@ struct coord_call {
     void (*done)(struct coord_call *call); /* pending calls: exactly once, on any thread; must only post */
     bool nomem;                            /* the arena is exhausted: the answer is not complete, drop the request */
     /* coord: */
-    void *waits_in;
+    void *slot, *waits_in;
     struct coord_call *next;
-    int32_t kind;
     union {
         struct wire_join_group_response *join;
         struct wire_sync_group_response *sync;
-        struct wire_leave_group_response *leave;
-        struct wire_delete_groups_response *del;
     } out;
 };
 
@@ -119,8 +116,8 @@ bool coord_has_live_subscription(struct coord *c, struct wire_str group, struct 
 
 /* What offset expiry must know of a group. */
 struct coord_group_view {
-    bool known;               /* a group without members and without metadata of its own is not */
-    bool empty, dead;         /* no members */
+    bool known;               /* there is such a group */
+    bool empty, dead;         /* no members, and none on their way in; being deleted */
     bool subscriptions_known; /* members' topics can be told: coord_has_live_subscription decides topic by topic */
     bool simple;              /* no protocol type: offsets expire by their commit time */
     int64_t state_since_ms;   /* wall clock of the change to the present state; -1 unknown */

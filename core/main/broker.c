@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "coord/coord.h"
 #include "main/admin_parts.h"
 #include "main/dynamic.h"
 #include "main/reconcile_ops.h"
@@ -28,6 +29,7 @@ struct broker {
     struct os_exec *low;
     struct part_set *parts;
     struct meta *meta;
+    struct coord *coord;
     struct api *api;
     struct net *net;
     struct dynamic dynamic;
@@ -183,6 +185,7 @@ static void meta_registered(void *arg, int64_t broker_epoch)
     struct broker *b = arg;
     log_debug("registered with broker epoch %lld, %llu partitions", (long long)broker_epoch,
               (unsigned long long)part_set_count(b->parts));
+    coord_start(b->coord);
 }
 
 static void first_pass_done(void *arg)
@@ -229,6 +232,22 @@ static int32_t open_meta(struct broker *b, struct err *e)
         .failed = meta_failed,
     };
     return meta_new(b->os, plugin_host_table(b->meta_host), &b->o.meta->meta, &opt, &b->meta, e);
+}
+
+static int32_t open_coord(struct broker *b, struct err *e)
+{
+    const struct config *c = b->o.config;
+    struct coord_options o = {
+        .os = b->os,
+        .node_id = b->dirs.node_id,
+        .slots = (uint32_t)config_i64(c, CFG_OFFSETS_TOPIC_NUM_PARTITIONS),
+        .initial_rebalance_delay_ms = config_i64(c, CFG_GROUP_INITIAL_REBALANCE_DELAY_MS),
+        .min_session_timeout_ms = (int32_t)config_i64(c, CFG_GROUP_MIN_SESSION_TIMEOUT_MS),
+        .max_session_timeout_ms = (int32_t)config_i64(c, CFG_GROUP_MAX_SESSION_TIMEOUT_MS),
+        .max_group_size = (int32_t)config_i64(c, CFG_GROUP_MAX_SIZE),
+    };
+    b->coord = coord_new(&o);
+    return b->coord ? CHRONIK_DONE : err_set(e, CHRONIK_E_NOMEM, "out of memory for the group coordinator");
 }
 
 static int32_t start_meta(struct broker *b, struct err *e)
@@ -333,10 +352,14 @@ static int32_t start(struct broker *b, struct err *e)
         paths[i] = b->dirs.v[i].path;
         ids[i] = b->dirs.v[i].id;
     }
+    rc = open_coord(b, e);
+    if (rc < 0)
+        return rc;
     struct api_config ac = {
         .os = b->os,
         .config = b->o.config,
         .parts = b->parts,
+        .coord = b->coord,
         .log_dirs = paths,
         .log_dir_ids = ids,
         .n_log_dirs = b->dirs.n,
@@ -354,6 +377,8 @@ static int32_t start(struct broker *b, struct err *e)
         rc = open_meta(b, e);
     if (rc > 0)
         rc = api_set_meta(b->api, b->meta, e);
+    if (rc > 0 && !coord_set_meta(b->coord, b->meta))
+        rc = err_set(e, CHRONIK_E_NOMEM, "out of memory for the group coordinator");
     if (rc > 0)
         rc = open_admin(b, e);
     if (rc > 0)
@@ -448,6 +473,7 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     __atomic_store_n(&b->stopping, true, __ATOMIC_RELEASE);
     os_mutex_unlock(&b->door);
     admin_parts_draining(&b->admin);
+    coord_stop(b->coord);
     stop_net(b, grace_ns);
     admin_parts_close(&b->admin);
     stop_meta(b);
@@ -458,6 +484,7 @@ void broker_stop(struct broker *b, int64_t grace_ns)
         free((void *)b->api->c.log_dir_ids);
     }
     api_free(b->api);
+    coord_free(b->coord);
     if (b->meta)
         meta_free(b->meta);
     dynamic_close(&b->dynamic);

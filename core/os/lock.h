@@ -12,6 +12,7 @@ enum lock_rank {
     LOCK_SCRAPE = 5, /* held while gauge callbacks run: the first of all, so that they may take any other */
     LOCK_CONFIG = 10,
     LOCK_COORD = 20,
+    LOCK_COORD_IMAGE = 25,
     LOCK_META = 30,
     LOCK_REGISTRY = 40,
     LOCK_PARTITION = 50,
