@@ -161,6 +161,8 @@ static void on_role(void *arg, uint32_t role, uint64_t epoch, int32_t leader)
     m->st.img.controller = controller;
     meta_state_note(&m->st, META_CHANGE_CONTROLLER, NULL, NULL, controller, 0);
     engine_publish(m);
+    if (controller >= 0)
+        propose_retry_now(m); /* what was refused for want of a leader need not wait for its turn */
     m->host.exec_post(m->apply, &m->pump_task);
 }
 

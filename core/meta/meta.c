@@ -344,6 +344,8 @@ static void watch_run(void *arg)
     if (closing)
         return;
     engine_status(m, &s);
+    if (s.applied > applied)
+        applied = s.applied; /* an engine's own entries are applied without us */
     int64_t now = os_mono_ns(m->os);
     if (applied != m->watch_applied || s.committed <= applied || stopped) {
         m->watch_applied = applied;

@@ -151,6 +151,7 @@ struct open_entry *propose_find(struct meta *m, const struct meta_envelope *e);
 void propose_answer(struct meta *m, struct open_entry *e, enum meta_verdict v, const struct meta_outcome *outs,
                     uint64_t first_seq);
 void propose_all_again(struct meta *m); /* after a snapshot replaced the state */
+void propose_retry_now(struct meta *m); /* apply executor */
 void propose_fail_all(struct meta *m);
 void propose_timer(struct meta *m); /* deadlines and retries */
 

@@ -295,6 +295,13 @@ void propose_all_again(struct meta *m)
     m->host.exec_post(m->apply, &m->pump_task);
 }
 
+void propose_retry_now(struct meta *m)
+{
+    for (int k = 0; k < CHRONIK_META_CLASSES; k++)
+        for (struct open_entry *e = m->session[k].open; e; e = e->next)
+            e->retry_at = e->backoff = 0;
+}
+
 /* ---- time ---- */
 
 /* Answers what is overdue in a list; the next deadline, INT64_MAX none. */

@@ -10,7 +10,7 @@ export ASAN_OPTIONS
 status=0
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
-for module in meta-mem store-mem meta-local store-wal; do
+for module in meta-mem store-mem meta-local meta-raft store-wal; do
     [ -f "$build/.libs/$module.so" ] || continue
     "$kit" --cuts "${CHRONIK_TEST_CUTS:-40}" "$build/.libs/$module.so" >"$out" 2>&1 || status=1
     sed -n -e "s/^PASS \(.*\)/ok - $module: \1/p" -e "s/^FAIL \(.*\)/not ok - $module: \1/p" "$out"

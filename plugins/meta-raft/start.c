@@ -1,0 +1,303 @@
+/* start.c: from a folder to a running replica: a worker reads identity, snapshot and log; the raft executor makes the
+ * core of what was found. Also the other jobs of the worker: saving the identity file, forgetting old records. It must
+ * never guess: a log that ends before what the host has applied, or begins after it without a snapshot, is refused with
+ * a sentence (R6). Nothing here waits for another node (S1). */
+#include "peer.h"
+#include "raft.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the worker ---- */
+
+static int32_t make_folder(chronik_meta *m)
+{
+    int32_t rc = m->host.dir_make(m->host.ctx, m->cfg.dir, RAFT_FOLDER);
+    if (rc == CHRONIK_E_EXISTS)
+        return CHRONIK_DONE;
+    if (rc > 0)
+        rc = m->host.dir_sync(m->host.ctx, m->cfg.dir, "");
+    return rc < 0 ? errtext_set(&m->error, rc, "%s: the folder cannot be made in data directory %u: %s", RAFT_FOLDER,
+                                m->cfg.dir, util_code_text(rc))
+                  : rc;
+}
+
+static void draw_uuid(chronik_meta *m, struct chronik_uuid *id)
+{
+    m->host.random(m->host.ctx, id->b, sizeof id->b);
+    id->b[6] = (uint8_t)((id->b[6] & 0x0f) | 0x40);
+    id->b[8] = (uint8_t)((id->b[8] & 0x3f) | 0x80);
+}
+
+static bool zero_uuid(const struct chronik_uuid *id)
+{
+    static const struct chronik_uuid none;
+    return memcmp(id, &none, sizeof none) == 0;
+}
+
+/* The group of entry 1: all these are voters. */
+void start_bootstrap(chronik_meta *m, const struct book *book)
+{
+    struct group *g = &m->id.bootstrap;
+    *g = (struct group){.index = 1, .term = 1, .book = *book};
+    for (uint32_t i = 0; i < book->n; i++) { /* sorted by id, as the core wants it */
+        uint32_t at = g->conf.voters.n++;
+        while (at > 0 && g->conf.voters.v[at - 1] > book->v[i].replica) {
+            g->conf.voters.v[at] = g->conf.voters.v[at - 1];
+            at--;
+        }
+        g->conf.voters.v[at] = book->v[i].replica;
+    }
+    m->id.formed = 1;
+    m->id.group_id = m->cfg.cluster_id;
+    if (zero_uuid(&m->id.group_id))
+        draw_uuid(m, &m->id.group_id);
+}
+
+/* An empty folder: a new replica, which forms a quorum alone or waits for the others. */
+static int32_t be_born(chronik_meta *m)
+{
+    struct book self = {.n = 1, .v = {{.node = m->cfg.node_id}}};
+    do
+        m->host.random(m->host.ctx, &m->id.replica, sizeof m->id.replica);
+    while (!m->id.replica);
+    m->id.log_from = 1;
+    self.v[0].replica = m->id.replica;
+    memcpy(self.v[0].address, m->quorum.address, sizeof self.v[0].address);
+    if (m->quorum.single)
+        start_bootstrap(m, &self);
+    return identity_save(m, &m->error);
+}
+
+static int32_t load_group(chronik_meta *m)
+{
+    struct group *g = calloc(1, sizeof *g);
+    if (!g)
+        return errtext_set(&m->error, CHRONIK_E_NOMEM, "%s: out of memory", RAFT_FOLDER);
+    int32_t rc = snapshot_load(m, RAFT_SNAPSHOT, false, &m->snapshot, g, &m->error);
+    if (rc == CHRONIK_E_NOTFOUND) {
+        m->snapshot = (struct chronik_meta_snapshot){.size = sizeof m->snapshot};
+        *g = m->id.bootstrap;
+        rc = CHRONIK_DONE;
+    }
+    if (rc > 0)
+        group_set(m, &g->conf, &g->book, g->index, g->term);
+    free(g);
+    return rc;
+}
+
+/* Whether checkpoint, snapshot and log together lead to the present state. */
+static int32_t check(chronik_meta *m)
+{
+    uint64_t base = m->group_now->index, last = base + m->found.n, has = m->host_pos.index;
+    if (has > last)
+        return errtext_set(
+            &m->error, CHRONIK_E_CORRUPT,
+            "%s: the log ends at %llu, but %llu had been applied: files are missing; remove the folder %s "
+            "to come back as a new replica (a single voter: restore it from a backup, or remove the "
+            "metadata checkpoint to go back to what the log has)",
+            RAFT_LOG, (unsigned long long)last, (unsigned long long)has, RAFT_FOLDER);
+    if (m->found.hard.commit > last)
+        return errtext_set(
+            &m->error, CHRONIK_E_CORRUPT,
+            "%s: the log ends at %llu, but %llu was committed: entries are lost; remove the folder %s to "
+            "come back as a new replica, then add it to the quorum",
+            RAFT_LOG, (unsigned long long)last, (unsigned long long)m->found.hard.commit, RAFT_FOLDER);
+    return CHRONIK_DONE;
+}
+
+static int32_t open_all(chronik_meta *m)
+{
+    if (make_folder(m) < 0)
+        return m->error.code;
+    int32_t rc = identity_load(m, &m->error);
+    if (rc == CHRONIK_E_NOTFOUND)
+        rc = be_born(m);
+    if (rc > 0 && m->id.formed)
+        rc = load_group(m);
+    if (rc > 0)
+        rc = disk_open(m, &m->error);
+    if (rc > 0 && m->id.formed)
+        rc = check(m);
+    return rc;
+}
+
+static void hand_over(chronik_meta *m, enum stage next)
+{
+    pthread_mutex_lock(&m->lock);
+    m->stage = next;
+    raft_post(m); /* under the lock: once the stage is another, the executor may be closed */
+    pthread_mutex_unlock(&m->lock);
+}
+
+void start_work(void *arg)
+{
+    chronik_meta *m = arg;
+    int32_t rc = open_all(m);
+    if (rc < 0 && !m->error.code)
+        errtext_set(&m->error, rc, "%s cannot be opened: %s", RAFT_FOLDER, util_code_text(rc));
+    hand_over(m, STAGE_OPENED);
+}
+
+/* ---- the raft executor ---- */
+
+static void *resize(void *ctx, void *p, size_t n)
+{
+    if (n)
+        return realloc(p, n);
+    free(p);
+    return NULL;
+}
+
+struct rc_alloc start_alloc(void)
+{
+    return (struct rc_alloc){.resize = resize};
+}
+
+static uint32_t core_random(void *ctx, uint32_t below)
+{
+    return (uint32_t)raft_random(ctx, below);
+}
+
+static void core_log(void *ctx, enum rc_level level, const char *text)
+{
+    chronik_meta *m = ctx;
+    /* What the core calls information is its every step; the shell says what people need. */
+    m->host.log(m->host.ctx, level >= RC_WARN ? CHRONIK_LOG_INFO + (int32_t)(level - RC_INFO) : CHRONIK_LOG_DEBUG,
+                text);
+}
+
+static void core_fatal(void *ctx, const char *text)
+{
+    raft_fatal(ctx, 70, text);
+}
+
+static struct rc_config core_config(chronik_meta *m)
+{
+    return (struct rc_config){.id = m->id.replica,
+                              .election_ticks = RAFT_TICKS,
+                              .heartbeat_ticks = RAFT_TICKS / 5,
+                              .max_inflight_msgs = 64,
+                              .max_inflight_bytes = 16 << 20,
+                              .max_size_per_msg = 1 << 20,
+                              .max_committed_size = 4 << 20,
+                              .max_uncommitted_size = 64 << 20,
+                              .check_quorum = true,
+                              .pre_vote = true,
+                              .step_down_on_removal = true,
+                              .lead_to_rescue = true,
+                              .alloc = m->alloc,
+                              .random = core_random,
+                              .log = core_log,
+                              .fatal = core_fatal,
+                              .ctx = m};
+}
+
+/* Makes the core. It begins at the snapshot (or entry 1): what the host has beyond is handed out again, so that the
+ * configuration is rebuilt, and not delivered. */
+int32_t start_born(chronik_meta *m)
+{
+    struct group *g = m->group_now;
+    uint64_t base = g->index, has = m->host_pos.index;
+    struct found *f = &m->found;
+    struct rc_config cfg = core_config(m);
+    m->hard = f->hard;
+    m->hard.term = max_u64(f->hard.term, g->term);
+    m->hard.commit = max_u64(max_u64(f->hard.commit, base), has);
+    m->commit_written = f->hard.commit;
+    struct rc_boot boot = {.hard = {.term = m->hard.term, .vote = m->hard.vote, .commit = m->hard.commit},
+                           .conf = g->conf,
+                           .base_index = base,
+                           .base_term = g->term,
+                           .entries = f->v,
+                           .n_entries = f->n};
+    char why[200] = "";
+    if (m->snapshot.pos.index)
+        boot.snapshot = rc_snapshot_new(&m->alloc, base, g->term, &g->conf, NULL);
+    m->rc = rc_new(&cfg, &boot, why, sizeof why);
+    rc_snapshot_unref(boot.snapshot);
+    for (uint32_t i = 0; i < f->n; i++)
+        rc_buf_unref(f->v[i].data);
+    free(f->v);
+    f->v = NULL;
+    f->cap = 0;
+    if (!m->rc)
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT, "%s: %s; remove the folder %s to come back as a new replica",
+                           RAFT_LOG, why, RAFT_FOLDER);
+    m->handed = m->applied = base;
+    m->skip_to = max_u64(base, has);
+    m->catch_up = raft_self_voter(m) && g->conf.voters.n == 1 ? base + f->n : m->hard.commit;
+    pthread_mutex_lock(&m->lock);
+    m->first_index = m->runs.n && m->runs.v[0].index <= base + 1 ? m->runs.v[0].index : base + 1;
+    m->host_applied = max_u64(has, base);
+    pthread_mutex_unlock(&m->lock);
+    return CHRONIK_DONE;
+}
+
+void start_opened(chronik_meta *m)
+{
+    struct event *ev = raft_alloc(m, sizeof *ev);
+    ev->kind = EV_STARTED;
+    ev->code = m->error.code ? m->error.code : CHRONIK_DONE;
+    if (!m->error.code && m->id.formed && start_born(m) < 0)
+        ev->code = m->error.code;
+    pthread_mutex_lock(&m->lock);
+    m->stage = ev->code < 0 ? STAGE_FAILED : STAGE_RUNNING;
+    if (ev->code > 0 && m->rc && m->host_pos.index < m->group_now->index && m->snapshot.pos.index)
+        m->installing = true;
+    bool install = m->installing, failed = ev->code < 0;
+    pthread_mutex_unlock(&m->lock);
+    if (install) {
+        struct event *in = raft_alloc(m, sizeof *in);
+        in->kind = EV_INSTALL;
+        deliver_emit(m, in);
+    }
+    deliver_emit(m, ev);
+    if (failed)
+        return;
+    m->hard.boot = m->found.hard.boot + 1;
+    disk_state(m); /* others hear this boot counter only once it is durable */
+    m->boot_record = m->appended;
+    net_start(m);
+    if (m->rc && raft_self_voter(m))
+        raft_campaign_in(m, m->group_now->conf.voters.n == 1 ? 0 : RAFT_FIRST_MS * RAFT_MS);
+    if (!m->rc) {
+        struct event *caught = raft_alloc(m, sizeof *caught);
+        caught->kind = EV_CAUGHT_UP;
+        m->caught_up = true;
+        deliver_emit(m, caught);
+    }
+}
+
+/* ---- other work for the worker, one at a time ---- */
+
+static void save_and_forget(void *arg)
+{
+    chronik_meta *m = arg;
+    struct errtext e = {0};
+    if (identity_save(m, &e) > 0)
+        reclog_trim(m->log, m->id.log_from);
+    else
+        m->host.log(m->host.ctx, CHRONIK_LOG_WARN, e.text); /* the log grows until it succeeds */
+    pthread_mutex_lock(&m->lock);
+    m->worker_busy = false;
+    raft_post(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* Records below `from` may go once the identity file says so. Raft executor, the worker free. */
+void start_forget(chronik_meta *m, uint64_t from)
+{
+    m->id.log_from = from;
+    start_worker(m, save_and_forget);
+}
+
+void start_worker(chronik_meta *m, void (*fn)(void *arg))
+{
+    pthread_mutex_lock(&m->lock);
+    CHECK(!m->worker_busy);
+    m->worker_busy = true;
+    pthread_mutex_unlock(&m->lock);
+    m->worker_task = (struct chronik_task){.fn = fn, .arg = m};
+    m->host.worker_post(m->host.ctx, &m->worker_task);
+}
