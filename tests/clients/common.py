@@ -91,6 +91,10 @@ def with_broker(body):
         return body(b)
 
 
+class Skip(Exception):
+    """Why a test cannot run here."""
+
+
 class Table:
     """Results line by line, as TAP; what was seen is shown as it comes, so that a run that is cut short tells its part."""
 
@@ -101,13 +105,16 @@ class Table:
         """A passed test, or why it failed, or why it was skipped."""
         self.count += 1
         self.failed += bool(why)
-        print(f"{'not ok' if why else 'ok'} {self.count} - {name}" + (f": {' '.join(why.split())[:400]}" if why else "") +
+        print(f"{'not ok' if why else 'ok'} {self.count} - {name}" + (f": {' '.join(why.split())[:700]}" if why else "") +
               (f" # SKIP {skip}" if skip else ""), flush=True)
 
     def check(self, name, body):
-        """Runs body() as a test of this name; what it raises is the reason of its failure. True when it passed."""
+        """Runs body() as a test of this name; what it raises is the reason of its failure. True unless it failed."""
         try:
             body()
+        except Skip as e:
+            self.row(name, skip=str(e))
+            return True
         except Exception as e:  # every failure is one line of the table
             self.row(name, f"{type(e).__name__}: {e}" or "failed")
             return False

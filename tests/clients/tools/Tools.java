@@ -12,55 +12,57 @@ import org.apache.kafka.common.utils.Exit;
  * its arguments, separated by tabs; the answer is what the program printed, then a line "== STATUS". Spares a start of Java a command.
  */
 public class Tools {
+    /** Thrown by exit(). Some programs catch it, print it and exit once more: only the first exit counts, and what was printed till then. */
     static class Ended extends RuntimeException {
-        final int status;
+    }
 
-        Ended(int status) {
-            super("exit " + status, null, false, false);
-            this.status = status;
+    static ByteArrayOutputStream said;
+    static String printed;
+    static int first;
+
+    static void leave(int status, String message) {
+        if (printed == null) {
+            if (message != null)
+                System.err.println(message);
+            System.out.flush();
+            printed = said.toString(StandardCharsets.UTF_8);
+            first = status;
         }
+        throw new Ended();
     }
 
-    static int ended(Throwable t) {
-        for (Throwable c = t; c != null; c = c.getCause())
-            if (c instanceof Ended)
-                return ((Ended) c).status;
-        return -1;
-    }
-
-    static int run(String[] words) throws Exception {
+    static void run(String[] words) throws Exception {
         try {
             Class.forName(words[0]).getMethod("main", String[].class)
                 .invoke(null, (Object) Arrays.copyOfRange(words, 1, words.length));
-            return 0;
+            leave(0, null);
         } catch (InvocationTargetException e) {
-            int status = ended(e.getCause());
-            if (status >= 0)
-                return status;
-            e.getCause().printStackTrace();
-            return 1;
+            if (printed == null)
+                e.getCause().printStackTrace();
+            try {
+                leave(1, null);
+            } catch (Ended ignored) {
+                return;
+            }
+        } catch (Ended ignored) {
+            return;
         }
     }
 
     public static void main(String[] args) throws Exception {
-        Exit.Procedure leave = (status, message) -> {
-            if (message != null)
-                System.err.println(message);
-            throw new Ended(status);
-        };
-        Exit.setExitProcedure(leave);
-        Exit.setHaltProcedure(leave);
+        Exit.setExitProcedure(Tools::leave);
+        Exit.setHaltProcedure(Tools::leave);
         PrintStream answer = System.out;
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            ByteArrayOutputStream said = new ByteArrayOutputStream();
+            said = new ByteArrayOutputStream();
+            printed = null;
             PrintStream into = new PrintStream(said, true, StandardCharsets.UTF_8);
             System.setOut(into);
             System.setErr(into);
-            int status = run(line.split("\t", -1));
-            into.flush();
-            answer.println(said.toString(StandardCharsets.UTF_8).stripTrailing());
-            answer.println("== " + status);
+            run(line.split("\t", -1));
+            answer.println(printed.stripTrailing());
+            answer.println("== " + first);
             answer.flush();
         }
         Runtime.getRuntime().halt(0);
