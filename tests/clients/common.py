@@ -109,17 +109,17 @@ class Table:
               (f" # SKIP {skip}" if skip else ""), flush=True)
 
     def check(self, name, body):
-        """Runs body() as a test of this name; what it raises is the reason of its failure. True unless it failed."""
+        """Runs body() as a test of this name (or of what name() says afterwards); what it raises is the reason of its failure. True
+        unless it failed."""
+        why = skip = ""
         try:
             body()
         except Skip as e:
-            self.row(name, skip=str(e))
-            return True
+            skip = str(e)
         except Exception as e:  # every failure is one line of the table
-            self.row(name, f"{type(e).__name__}: {e}" or "failed")
-            return False
-        self.row(name)
-        return True
+            why = f"{type(e).__name__}: {e}"
+        self.row(name() if callable(name) else name, why, skip)
+        return not why
 
     def end(self):
         print(f"1..{self.count}")
