@@ -27,9 +27,12 @@ struct file {
 };
 #define FOLDER "data/010000000000000000000000000000ab-0.1/"
 static struct file good[] = {
-    {.path = FOLDER "00000000000000000000-1.log"}, {.path = FOLDER "00000000000000000000-1.idx"},
-    {.path = "manifest"},  {.path = "meta"},
-    {.path = "os-mode"},   {.path = "wal/00000000.log"},
+    {.path = FOLDER "00000000000000000000-1.log"},
+    {.path = FOLDER "00000000000000000000-1.idx"},
+    {.path = "manifest"},
+    {.path = "meta"},
+    {.path = "os-mode"},
+    {.path = "wal/00000000.log"},
 };
 static bool made;
 
