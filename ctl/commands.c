@@ -1,6 +1,7 @@
 #include <config.h>
 
 /* commands.c: the table of commands; a new one is a row here. */
+#include "ctl/meta.h"
 #include "ctl/options.h"
 #include "ctl/status.h"
 #include "ctl/topic.h"
@@ -11,6 +12,13 @@ const struct command commands[] = {
     {"topic", "create", "NAME...", "make topics",
      OPT_PARTITIONS | OPT_REPLICATION | OPT_CONFIG | OPT_IF_NOT_EXISTS | OPT_VALIDATE_ONLY, 1, OPT_NAMES, topic_create},
     {"topic", "delete", "NAME...", "delete topics with all their records", OPT_IF_EXISTS, 1, OPT_NAMES, topic_delete},
+    {"meta", "status", "", "how far the metadata log is, and who leads it", 0, 0, 0, meta_show_status},
+    {"meta", "members", "", "voters and learners of the metadata quorum", 0, 0, 0, meta_show_members},
+    {"meta", "add", "NODE HOST:PORT", "add a node to the quorum as a learner", OPT_TOKEN, 2, 2, meta_add},
+    {"meta", "promote", "NODE", "make a learner that has caught up a voter", OPT_TOKEN, 1, 1, meta_promote},
+    {"meta", "remove", "NODE", "remove a voter or learner from the quorum", OPT_TOKEN, 1, 1, meta_remove},
+    {"meta", "transfer", "[NODE]", "hand the lead over, to NODE or to the best", OPT_TOKEN, 0, 1, meta_hand_over},
+    {"meta", "snapshot", "", "make a snapshot of the metadata now", OPT_TOKEN, 0, 0, meta_make_snapshot},
     {"status", NULL, "", "what the broker knows of itself", OPT_WAIT, 0, 0, status_show},
     {NULL, NULL, NULL, NULL, 0, 0, 0, NULL},
 };

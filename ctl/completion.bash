@@ -12,7 +12,7 @@ _chronikctl() {
             given+=(--bootstrap "${COMP_WORDS[i + 1]:-}")
             i=$((i + 1))
             ;;
-        --admin | --format | --timeout | --partitions | --replication-factor | --config | --wait) i=$((i + 1)) ;;
+        --admin | --format | --timeout | --partitions | --replication-factor | --config | --wait | --token-file) i=$((i + 1)) ;;
         -*) ;;
         *) words+=("${COMP_WORDS[i]}") ;;
         esac
@@ -22,6 +22,10 @@ _chronikctl() {
         mapfile -t COMPREPLY < <(compgen -W "json table" -- "$cur")
         return
         ;;
+    --token-file)
+        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        return
+        ;;
     --bootstrap | --admin | --timeout | --partitions | --replication-factor | --config | --wait) return ;;
     esac
     options="--bootstrap --admin --format --timeout --help --version"
@@ -29,6 +33,7 @@ _chronikctl() {
     "topic list") options+=" --internal" ;;
     "topic create") options+=" --partitions --replication-factor --config --if-not-exists --validate-only" ;;
     "topic delete") options+=" --if-exists" ;;
+    "meta add" | "meta promote" | "meta remove" | "meta transfer" | "meta snapshot") options+=" --token-file" ;;
     status*) options+=" --wait" ;;
     esac
     if [[ $cur == -* ]]; then
@@ -36,8 +41,9 @@ _chronikctl() {
         return
     fi
     case ${#words[@]}:${words[0]:-}:${words[1]:-} in
-    0:*) mapfile -t COMPREPLY < <(compgen -W "topic status" -- "$cur") ;;
+    0:*) mapfile -t COMPREPLY < <(compgen -W "topic meta status" -- "$cur") ;;
     1:topic:) mapfile -t COMPREPLY < <(compgen -W "list describe create delete" -- "$cur") ;;
+    1:meta:) mapfile -t COMPREPLY < <(compgen -W "status members add promote remove transfer snapshot" -- "$cur") ;;
     *:topic:describe | *:topic:delete) mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_topics)" -- "$cur") ;;
     esac
 }

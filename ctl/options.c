@@ -30,6 +30,8 @@ static const struct option table[] = {
     {"if-exists", NULL, "a topic that does not exist is no error", OPT_IF_EXISTS},
     {"validate-only", NULL, "check, but create nothing", OPT_VALIDATE_ONLY},
     {"wait", "SECONDS", "wait until the broker is ready", OPT_WAIT},
+    {"token-file", "FILE", "bearer token of the admin server, needed from another machine; $CHRONIK_ADMIN_TOKEN_FILE",
+     OPT_TOKEN},
 };
 
 static const struct option *find_option(const char *name, size_t n)
@@ -106,6 +108,8 @@ static int32_t set_value(const struct option *t, const char *value, struct optio
         o->json = strcmp(value, "json") == 0;
         if (!o->json && strcmp(value, "table") != 0)
             return err_set(e, CHRONIK_E_INVAL, "--format is json or table, not '%s'", value);
+    } else if (t->bit == OPT_TOKEN) {
+        o->token_file = value;
     } else if (t->bit == OPT_CONFIG) {
         const char *eq = strchr(value, '=');
         if (!eq || eq == value)
@@ -187,10 +191,12 @@ int32_t options_parse(int argc, char *const *argv, struct options *o, struct err
     int n = 0;
     unsigned seen = 0;
     bool only_words = false;
-    const char *bootstrap = getenv("CHRONIK_BOOTSTRAP"), *admin = getenv("CHRONIK_ADMIN");
+    const char *bootstrap = getenv("CHRONIK_BOOTSTRAP"), *admin = getenv("CHRONIK_ADMIN"),
+               *token = getenv("CHRONIK_ADMIN_TOKEN_FILE");
     *o = (struct options){.partitions = -1, .replication_factor = -1, .wait_s = -1, .timeout_ms = 10000};
     o->bootstrap = bootstrap && *bootstrap ? bootstrap : "localhost:9092";
     o->admin = admin && *admin ? admin : "127.0.0.1:9644";
+    o->token_file = token && *token ? token : NULL;
     for (int i = 1; i < argc; i++) {
         if (!only_words && strcmp(argv[i], "--") == 0) {
             only_words = true;

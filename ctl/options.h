@@ -10,7 +10,7 @@ enum { OPT_CONFIGS = 64, OPT_NAMES = 256 };
 struct options {
     const struct command *command; /* NULL: only help or version */
     bool help, version, json;
-    const char *bootstrap, *admin;
+    const char *bootstrap, *admin, *token_file;
     int timeout_ms;
     bool internal, if_exists, if_not_exists, validate_only;
     int32_t partitions;               /* -1: the broker's default */
@@ -40,6 +40,7 @@ enum {
     OPT_REPLICATION = 32,
     OPT_CONFIG = 64,
     OPT_WAIT = 128,
+    OPT_TOKEN = 256,
 };
 
 /* The table, ending with an object of NULL. In commands.c. */

@@ -96,3 +96,22 @@ int print_kafka_failure(const char *object, int code, const char *message, int m
         return print_failure("%s: %s; %s", object, name, remedy(code));
     return print_failure("%s: %.*s (%s); %s", object, message_n, message, name, remedy(code));
 }
+
+void print_flat(struct print_table *t, const cJSON *o, const char *prefix)
+{
+    for (const cJSON *i = o->child; i; i = i->next) {
+        char name[PRINT_CELL], value[PRINT_CELL];
+        snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", i->string ? i->string : "-");
+        if (cJSON_IsObject(i) || cJSON_IsArray(i)) {
+            print_flat(t, i, name);
+            continue;
+        }
+        if (cJSON_IsString(i))
+            snprintf(value, sizeof value, "%s", i->valuestring);
+        else if (cJSON_IsNumber(i))
+            snprintf(value, sizeof value, "%.15g", i->valuedouble);
+        else
+            snprintf(value, sizeof value, "%s", cJSON_IsTrue(i) ? "yes" : cJSON_IsFalse(i) ? "no" : "-");
+        print_row(t, name, value);
+    }
+}

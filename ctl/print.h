@@ -19,6 +19,8 @@ struct print_table {
 void print_row(struct print_table *t, ...);
 /* Prints it and frees it. */
 void print_table(struct print_table *t);
+/* One row of two columns a value, named by its path behind `prefix`. */
+void print_flat(struct print_table *t, const cJSON *o, const char *prefix);
 /* Prints and deletes. */
 void print_json(cJSON *o);
 /* "chronikctl: sentence" on standard error; returns 1. */

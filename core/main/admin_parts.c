@@ -4,6 +4,7 @@
 
 #include "base/metrics.h"
 #include "base/uuid.h"
+#include "main/meta_routes.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -180,6 +181,9 @@ int32_t admin_parts_open(struct admin_parts *a, const struct config *c, struct e
         admin_status(a->admin, "partitions", show_partitions, a) < 0 ||
         admin_status(a->admin, "directories", show_directories, a) < 0)
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
+    a->meta_routes = meta_routes_open(a->os, a->admin, a->meta);
+    if (!a->meta_routes)
+        return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
     admin_condition_set(a->serving, true, "serving");
     add_gauges(a);
     if (!address || !*address)
@@ -211,6 +215,7 @@ void admin_parts_close(struct admin_parts *a)
     if (!a->admin)
         return;
     drop_gauges();
+    meta_routes_stop(a->meta_routes);
     if (a->http)
         admin_http_close(a->http);
     admin_free(a->admin);

@@ -18,6 +18,7 @@ struct admin_parts {
     const char *meta_module, *store_module;
     struct admin *admin;
     struct admin_http *http;
+    struct meta_routes *meta_routes; /* freed by the owner once the metadata are closed */
     struct admin_condition *started, *serving;
     uint16_t port;
     char address[300]; /* "127.0.0.1:9644"; "" when there is none */

@@ -7,6 +7,7 @@
 #include "base/uuid.h"
 #include "coord/coord.h"
 #include "main/admin_parts.h"
+#include "main/meta_routes.h"
 #include "main/dynamic.h"
 #include "main/reconcile_ops.h"
 #include "plugin/host.h"
@@ -487,6 +488,7 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     coord_free(b->coord);
     if (b->meta)
         meta_free(b->meta);
+    meta_routes_free(b->admin.meta_routes);
     dynamic_close(&b->dynamic);
     part_set_free(b->parts);
     if (b->meta_host)

@@ -286,12 +286,34 @@ void meta_subscribe(struct meta *m, struct meta_sub *s)
     *at = s;
 }
 
-int32_t meta_read_barrier(struct meta *m, struct chronik_done done)
+static bool is_closing(struct meta *m)
 {
     os_mutex_lock(&m->lock);
     bool closing = m->closing;
     os_mutex_unlock(&m->lock);
-    return closing ? CHRONIK_E_CLOSED : m->ops->read_barrier(m->engine, done);
+    return closing;
+}
+
+int32_t meta_read_barrier(struct meta *m, struct chronik_done done)
+{
+    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->read_barrier(m->engine, done);
+}
+
+/* ---- the quorum ---- */
+
+int32_t meta_members(struct meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
+{
+    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->members(m->engine, each, arg);
+}
+
+int32_t meta_member_change(struct meta *m, uint32_t op, uint32_t node_id, const char *address, struct chronik_done done)
+{
+    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->member_change(m->engine, op, node_id, address, done);
+}
+
+int32_t meta_transfer(struct meta *m, int32_t to_node, struct chronik_done done)
+{
+    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->transfer(m->engine, to_node, done);
 }
 
 /* ---- status and watchdog ---- */

@@ -95,23 +95,15 @@ static bool trimmed_early(struct meta *m)
 #define trimmed_early(m) true
 #endif
 
-void snapshot_make(void *arg)
+static int32_t snapshot_now(struct meta *m)
 {
-    struct meta *m = arg;
-    os_mutex_lock(&m->lock);
-    bool skip = m->closing;
-    os_mutex_unlock(&m->lock);
-    if (skip)
-        return;
-    if (MUTANT("meta_trim_before_snapshot") && !trimmed_early(m))
-        return;
     struct chronik_meta_snapshot snap;
     const struct meta_image *i = meta_enter(m->low_reader);
     int32_t rc = i->pos.index ? snapshot_write(m, i, &snap) : CHRONIK_E_NOTFOUND;
     meta_leave(m->low_reader);
     if (rc < 0) {
         log_warn("a snapshot of the metadata failed (%d); the log grows until one succeeds", rc);
-        return;
+        return rc;
     }
     log_info("metadata snapshot at command %" PRIu64 ", %" PRIu64 " bytes", snap.seq, snap.bytes);
     m->ops->trim(m->engine, snap.pos.index);
@@ -121,6 +113,56 @@ void snapshot_make(void *arg)
     m->snapshot_seq = snap.seq;
     logmap_trim(&m->map, s.first_index);
     os_mutex_unlock(&m->lock);
+    return CHRONIK_DONE;
+}
+
+static bool closing(struct meta *m)
+{
+    os_mutex_lock(&m->lock);
+    bool yes = m->closing;
+    os_mutex_unlock(&m->lock);
+    return yes;
+}
+
+void snapshot_make(void *arg)
+{
+    struct meta *m = arg;
+    if (closing(m))
+        return;
+    if (MUTANT("meta_trim_before_snapshot") && !trimmed_early(m))
+        return;
+    (void)snapshot_now(m); /* it has told the log; the engine asks again */
+}
+
+struct request {
+    struct chronik_task task;
+    struct meta *meta;
+    struct chronik_done done;
+};
+
+static void snapshot_asked(void *arg)
+{
+    struct request *r = arg;
+    int32_t rc = closing(r->meta) ? CHRONIK_E_CLOSED : snapshot_now(r->meta);
+    r->done.fn(r->done.arg, rc);
+    free(r);
+}
+
+int32_t meta_snapshot(struct meta *m, struct chronik_done done)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return CHRONIK_E_NOMEM;
+    *r = (struct request){.task = {.fn = snapshot_asked, .arg = r}, .meta = m, .done = done};
+    os_mutex_lock(&m->lock); /* so that the task stands before the close's on the executor */
+    bool late = m->closing;
+    if (!late)
+        m->host.exec_post(m->low, &r->task);
+    os_mutex_unlock(&m->lock);
+    if (!late)
+        return CHRONIK_PENDING;
+    free(r);
+    return CHRONIK_E_CLOSED;
 }
 
 /* ---- installing one ---- */

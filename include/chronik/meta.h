@@ -97,6 +97,25 @@ struct chronik_meta_status {
     const char *stalled; /* NULL, or one sentence naming the stage, the last index and what it waits for */
 };
 
+#define CHRONIK_META_ADD_LEARNER UINT32_C(1)
+#define CHRONIK_META_PROMOTE     UINT32_C(2)
+#define CHRONIK_META_REMOVE      UINT32_C(3)
+
+#define CHRONIK_META_VOTER   UINT32_C(1)
+#define CHRONIK_META_LEARNER UINT32_C(2)
+
+/* A member of the quorum, as this node knows it. */
+struct chronik_meta_member {
+    uint32_t size;
+    uint32_t node_id;
+    struct chronik_uuid replica; /* of the disk: another one after it was lost; zero: the engine has no such thing */
+    uint32_t kind;               /* CHRONIK_META_VOTER, CHRONIK_META_LEARNER */
+    uint32_t leads;              /* 1: the leader known here */
+    uint64_t match;              /* last index known to be on its disk; 0 unknown (only a leader knows of others) */
+    int64_t heard_ms;            /* since it was last heard; -1 unknown */
+    const char *address;         /* host:port; "" unknown. Borrowed for the call. */
+};
+
 typedef struct chronik_meta chronik_meta; /* an instance */
 
 struct chronik_meta_ops {
@@ -132,7 +151,10 @@ struct chronik_meta_ops {
     int32_t (*snapshot_begin)(chronik_meta *m, const struct chronik_meta_snapshot *s, void **writer);
     int32_t (*snapshot_chunk)(void *writer, const void *p, uint64_t n);
     int32_t (*snapshot_end)(void *writer, uint32_t ok);
-    /* Voters and learners (MEMBERSHIP). op: 1 add learner, 2 promote, 3 remove. */
+    /* Voters and learners (MEMBERSHIP): CHRONIK_META_ADD_LEARNER, _PROMOTE, _REMOVE; address: host:port of the one to
+     * add, else NULL. Completion on apply_exec when the change is in force. E_UNSUPPORTED, E_NOT_LEADER (none is
+     * known), E_BUSY (another change is under way), E_NOTFOUND (no such member), E_EXISTS, E_INVAL (no voter would be
+     * left, or the learner is too far behind), E_TIMEDOUT. */
     int32_t (*member_change)(chronik_meta *m, uint32_t op, uint32_t node_id, const char *address,
                              struct chronik_done done);
     int32_t (*transfer)(chronik_meta *m, int32_t to_node, struct chronik_done done); /* -1: any */
@@ -140,6 +162,9 @@ struct chronik_meta_ops {
     /* Completes everything pending with E_CANCELED, flushes, then completes on apply_exec and frees the instance. No
      * other call may be running on another thread or follow. */
     int32_t (*close)(chronik_meta *m, struct chronik_done done);
+    /* Calls `each` for every member, in order of their node ids; returns how many, or a negative code before the engine
+     * knows any. Any thread. */
+    int32_t (*members)(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg);
 };
 
 #ifdef __cplusplus

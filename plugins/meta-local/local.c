@@ -277,6 +277,18 @@ static int32_t op_transfer(chronik_meta *m, int32_t to_node, struct chronik_done
     return CHRONIK_E_UNSUPPORTED;
 }
 
+static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
+{
+    struct chronik_meta_member self = {
+        .size = sizeof self, .node_id = m->cfg.node_id, .kind = CHRONIK_META_VOTER, .heard_ms = -1, .address = ""};
+    pthread_mutex_lock(&m->lock);
+    self.leads = m->stage == STAGE_SERVING;
+    self.match = m->durable;
+    pthread_mutex_unlock(&m->lock);
+    each(arg, &self);
+    return 1;
+}
+
 static void op_status(chronik_meta *m, struct chronik_meta_status *out)
 {
     struct chronik_meta_status s = {.leader = -1};
@@ -344,6 +356,7 @@ static const struct chronik_meta_ops ops = {
     .transfer = op_transfer,
     .status = op_status,
     .close = op_close,
+    .members = op_members,
 };
 
 static const struct chronik_config_key keys[] = {

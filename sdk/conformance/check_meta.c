@@ -297,6 +297,29 @@ static void status_counters_never_overtake_each_other(struct kit *k)
     meta_close(&t);
 }
 
+static void count_members(void *arg, const struct chronik_meta_member *x)
+{
+    uint32_t *seen = arg;
+    EXPECT(x->size == sizeof *x && x->address && (x->kind == CHRONIK_META_VOTER || x->kind == CHRONIK_META_LEARNER),
+           "a member of size %u, kind %u", x->size, x->kind);
+    seen[0]++;
+    seen[1] += x->kind == CHRONIK_META_VOTER;
+}
+
+static void members_are_those_that_status_counts(struct kit *k)
+{
+    struct meta t;
+    uint32_t seen[2] = {0, 0};
+    struct chronik_meta_status s = {.size = sizeof s};
+    meta_open(&t, k);
+    int32_t n = CALL(t.ops->members(t.m, count_members, seen));
+    t.ops->status(t.m, &s);
+    EXPECT(n > 0 && (uint32_t)n == seen[0] && seen[1] == s.voters && seen[0] == s.voters + s.learners,
+           "members told of %u (%u voters) and answered %d; status counts %u voters and %u learners", seen[0], seen[1],
+           n, s.voters, s.learners);
+    meta_close(&t);
+}
+
 static void membership_is_refused_when_it_is_not_declared(struct kit *k)
 {
     struct meta t;
@@ -493,6 +516,7 @@ const struct kit_check kit_meta_checks[] = {
      a_read_barrier_completes_after_all_that_was_committed, false},
     {"read_log gives what was applied", 0, read_log_gives_what_was_applied, false},
     {"status counters never overtake each other", 0, status_counters_never_overtake_each_other, false},
+    {"members are those that status counts", 0, members_are_those_that_status_counts, false},
     {"membership is refused when it is not declared", 0, membership_is_refused_when_it_is_not_declared, false},
     {"a snapshot counts only when its checksum is right", CHRONIK_CAP_SNAPSHOT,
      a_snapshot_counts_only_when_its_checksum_is_right, false},

@@ -500,6 +500,18 @@ static int32_t op_transfer(chronik_meta *m, int32_t to_node, struct chronik_done
     return CHRONIK_E_UNSUPPORTED;
 }
 
+static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
+{
+    struct chronik_meta_member self = {.size = sizeof self,
+                                       .node_id = m->cfg.node_id,
+                                       .kind = CHRONIK_META_VOTER,
+                                       .leads = 1,
+                                       .heard_ms = -1,
+                                       .address = ""};
+    each(arg, &self);
+    return 1;
+}
+
 static void op_status(chronik_meta *m, struct chronik_meta_status *out)
 {
     struct chronik_meta_status s = {.size = out->size, .leader = -1, .voters = 1};
@@ -552,6 +564,7 @@ static const struct chronik_meta_ops ops = {
     .transfer = op_transfer,
     .status = op_status,
     .close = op_close,
+    .members = op_members,
 };
 
 static const struct chronik_config_key config_keys[] = {

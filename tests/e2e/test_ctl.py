@@ -73,6 +73,26 @@ def wrong_usage_is_status_2_and_an_unreachable_broker_1(work):
 
 
 @tests.test
+def the_quorum_of_one_node_is_shown_and_refuses_changes(work):
+    b = tests.broker(work).start()
+    members = json.loads(ctl(b, "meta", "members", "--format", "json")[0])
+    check(members["leader"] == 1 and len(members["members"]) == 1, f"{members}")
+    one = members["members"][0]
+    check(one["node"] == 1 and one["kind"] == "voter" and one["leader"] is True, f"{one}")
+    check("voter" in ctl(b, "meta", "members")[0], "the table does not show the voter")
+    status = json.loads(ctl(b, "meta", "status", "--format", "json")[0])
+    check(status["proposed"] >= status["persisted"] >= status["committed"] >= status["applied"] > 0, f"{status}")
+    ctl(b, "meta", "snapshot")
+    after = json.loads(ctl(b, "meta", "status", "--format", "json")[0])
+    check(after["snapshot_seq"] > 0, f"no snapshot was made: {after}")
+    for args in (("add", "2", "127.0.0.1:9093"), ("promote", "2"), ("remove", "1"), ("transfer",)):
+        out, err = ctl(b, "meta", *args, status=1)
+        check(out == "" and "--meta=raft" in err, f"meta {args}: {out}{err}")
+    for args in (("add", "2"), ("add", "two", "h:1"), ("add", "2", "no port"), ("promote",), ("remove", "x"), ("burn",)):
+        ctl(b, "meta", *args, status=2)
+
+
+@tests.test
 def the_status_waits_until_the_broker_is_ready_and_shows_the_pipeline(work):
     b = tests.broker(work).start()
     status = json.loads(ctl(b, "status", "--wait", "30", "--format", "json")[0])
