@@ -46,7 +46,8 @@ int http_call(const struct options *o, const char *method, const char *path, cha
     if (fd < 0)
         return fd;
     snprintf(request, sizeof request,
-             "%s %s HTTP/1.0\r\nHost: localhost\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", method, path, token);
+             "%s %s HTTP/1.0\r\nHost: localhost\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", method, path,
+             token);
     int64_t k = client_write(fd, request, strlen(request), o->timeout_ms, e);
     while (k > 0) {
         if (n + 4096 >= cap) {

@@ -5,8 +5,8 @@
 #include "base/err.h"
 #include "ctl/options.h"
 
-/* `method` and `path` (with its query, encoded) at o->admin. Returns the HTTP status with *body (to be freed) behind the
- * headers; or a negative code. Sends the token of o->token_file, if there is one. */
+/* `method` and `path` (with its query, encoded) at o->admin. Returns the HTTP status with *body (to be freed) behind
+ * the headers; or a negative code. Sends the token of o->token_file, if there is one. */
 int http_call(const struct options *o, const char *method, const char *path, char **body, struct err *e);
 
 #endif

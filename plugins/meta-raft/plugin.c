@@ -353,6 +353,52 @@ static void op_status(chronik_meta *m, struct chronik_meta_status *out)
     memcpy(out, &s, min_u64(size, sizeof s));
 }
 
+static bool has(const struct rc_ids *ids, uint64_t replica)
+{
+    for (uint32_t i = 0; i < ids->n; i++)
+        if (ids->v[i] == replica)
+            return true;
+    return false;
+}
+
+static void show_member(const struct group *g, const struct published *p, const struct member *x, uint64_t self,
+                        struct chronik_meta_member *out)
+{
+    *out = (struct chronik_meta_member){.size = sizeof *out,
+                                        .node_id = x->node,
+                                        .kind = has(&g->conf.voters, x->replica) ? CHRONIK_META_VOTER
+                                                                                 : CHRONIK_META_LEARNER,
+                                        .leads = p->lead == x->replica,
+                                        .match = x->replica == self ? p->persisted : 0,
+                                        .heard_ms = -1,
+                                        .address = x->address};
+    for (int i = 0; i < 8; i++)
+        out->replica.b[i] = (uint8_t)(x->replica >> (56 - 8 * i));
+}
+
+static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
+{
+    struct chronik_meta_member out;
+    uint32_t n = 0;
+    pthread_mutex_lock(&m->lock);
+    struct group *g = m->group_now ? malloc(sizeof *g) : NULL;
+    struct published p = m->pub;
+    uint64_t self = m->id.replica;
+    if (g)
+        *g = *m->group_now;
+    pthread_mutex_unlock(&m->lock);
+    for (uint32_t i = 0; g && i < g->book.n; i++) {
+        const struct member *x = &g->book.v[i];
+        if (has(&g->conf.voters, x->replica) || has(&g->conf.learners, x->replica)) {
+            show_member(g, &p, x, self, &out);
+            each(arg, &out);
+            n++;
+        }
+    }
+    free(g);
+    return n > 0 ? (int32_t)n : CHRONIK_E_NOTFOUND;
+}
+
 static const struct chronik_meta_ops ops = {
     .size = sizeof ops,
     .create = op_create,
@@ -369,6 +415,7 @@ static const struct chronik_meta_ops ops = {
     .transfer = member_transfer,
     .status = op_status,
     .close = op_close,
+    .members = op_members,
 };
 
 static const struct chronik_config_key keys[] = {
