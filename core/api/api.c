@@ -2,6 +2,7 @@
  * a loop; everything runs on the request's loop. */
 #include "api/api.h"
 
+#include "api/commit_queue.h"
 #include "api/fetch_session.h"
 #include "api/meta_topic.h"
 #include "api/producer_ids.h"
@@ -171,8 +172,7 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
         api_drop(r, "out of memory for a request");
         return;
     }
-    size_t used = 0; /* what follows is ignored, as Kafka does */
-    int32_t rc = wire_decode_prefix(w->request, r->version, h->body, h->body_n, &r->arena, body, &used, &e);
+    int32_t rc = wire_decode(w->request, r->version, h->body, h->body_n, &r->arena, body, &e);
     if (rc < 0) {
         char why[sizeof e.text + 64];
         snprintf(why, sizeof why, "its %s request does not decode: %s", w->name, e.text);
@@ -322,8 +322,9 @@ struct api *api_new(const struct api_config *c)
     a->sessions =
         fetch_sessions_new(c->os, (uint32_t)config_i64(c->config, CFG_MAX_INCREMENTAL_FETCH_SESSION_CACHE_SLOTS));
     a->producer_ids = producer_ids_new(a);
+    a->commits = commit_queue_new(a);
     a->meta_log = meta_log_new(c->node_id);
-    if (!a->sessions || !a->producer_ids || !a->meta_log) {
+    if (!a->sessions || !a->producer_ids || !a->commits || !a->meta_log) {
         api_free(a);
         return NULL;
     }
@@ -393,6 +394,7 @@ void api_free(struct api *a)
     free(a->loops);
     fetch_sessions_free(a->sessions);
     producer_ids_free(a->producer_ids);
+    commit_queue_free(a->commits);
     meta_log_free(a->meta_log);
     free(a);
 }

@@ -65,6 +65,7 @@ struct api {
     struct metric *latency[128];
     struct fetch_sessions *sessions;
     struct producer_ids *producer_ids;
+    struct commit_queue *commits;
     struct meta_log *meta_log; /* meta_topic.h */
     struct metric *errors;
     bool draining;
@@ -124,6 +125,8 @@ int16_t api_part(struct api_req *r, const struct wire_str *name, const struct ch
                  struct part **out);
 /* Kafka's rule for topic names; NULL or what is wrong with it. */
 const char *api_bad_topic_name(struct wire_str name);
+/* A group id that no row of the metadata can hold: too long, or with a NUL. The empty one is none of these. */
+bool api_bad_group_id(struct wire_str group);
 /* Runs fn(r) on a worker, then done(r) on the request's loop. */
 void api_on_worker(struct api_req *r, void (*fn)(struct api_req *r), void (*done)(struct api_req *r));
 /* An array of n zeroed Ts in the request's arena; NULL when it is exhausted: api_drop then. */

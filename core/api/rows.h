@@ -11,5 +11,6 @@ extern const struct api_row api_describe_configs, api_alter_configs, api_increme
 extern const struct api_row api_describe_log_dirs, api_describe_cluster, api_describe_topic_partitions;
 extern const struct api_row api_join_group, api_sync_group, api_heartbeat, api_leave_group;
 extern const struct api_row api_describe_groups, api_list_groups, api_delete_groups;
+extern const struct api_row api_find_coordinator, api_offset_commit, api_offset_fetch, api_offset_delete;
 
 #endif

@@ -61,6 +61,11 @@ const char *api_bad_topic_name(struct wire_str name)
     return NULL;
 }
 
+bool api_bad_group_id(struct wire_str group)
+{
+    return group.n < 0 || group.n > META_GROUP_ID_MAX || (group.n && memchr(group.p, 0, (size_t)group.n));
+}
+
 /* ---- workers ---- */
 
 struct work {

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "coord/coord.h"
+#include "coord/expiry.h"
 #include "main/admin_parts.h"
 #include "main/meta_routes.h"
 #include "main/dynamic.h"
@@ -36,6 +37,7 @@ struct broker {
     struct dynamic dynamic;
     struct admin_parts admin;
     struct reconcile_ops reconcile;
+    struct expiry *expiry;
     struct chronik_task retention;
     bool stopping;                 /* atomic, set under door */
     bool serving;                  /* atomic: requests have been let in */
@@ -197,6 +199,7 @@ static void first_pass_done(void *arg)
     if (open) {
         __atomic_store_n(&b->serving, true, __ATOMIC_RELEASE);
         api_open(b->api);
+        expiry_start(b->expiry);
         admin_parts_ready(&b->admin);
     }
     os_mutex_unlock(&b->door);
@@ -249,6 +252,20 @@ static int32_t open_coord(struct broker *b, struct err *e)
     };
     b->coord = coord_new(&o);
     return b->coord ? CHRONIK_DONE : err_set(e, CHRONIK_E_NOMEM, "out of memory for the group coordinator");
+}
+
+static int32_t open_expiry(struct broker *b, struct err *e)
+{
+    struct expiry_options o = {
+        .os = b->os,
+        .exec = b->low,
+        .meta = b->meta,
+        .coord = b->coord,
+        .retention_ms = config_i64(b->o.config, CFG_OFFSETS_RETENTION_MINUTES) * 60 * 1000,
+        .interval_ms = config_i64(b->o.config, CFG_OFFSETS_RETENTION_CHECK_INTERVAL_MS),
+    };
+    b->expiry = expiry_new(&o);
+    return b->expiry ? CHRONIK_DONE : err_set(e, CHRONIK_E_NOMEM, "out of memory at start");
 }
 
 static int32_t start_meta(struct broker *b, struct err *e)
@@ -383,6 +400,8 @@ static int32_t start(struct broker *b, struct err *e)
     if (rc > 0)
         rc = open_admin(b, e);
     if (rc > 0)
+        rc = open_expiry(b, e);
+    if (rc > 0)
         rc = start_meta(b, e);
     if (rc > 0)
         start_retention(b);
@@ -477,6 +496,8 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     coord_stop(b->coord);
     stop_net(b, grace_ns);
     admin_parts_close(&b->admin);
+    if (b->expiry)
+        expiry_stop(b->expiry);
     stop_meta(b);
     close_net(b);
     stop_store(b);
@@ -486,6 +507,7 @@ void broker_stop(struct broker *b, int64_t grace_ns)
     }
     api_free(b->api);
     coord_free(b->coord);
+    expiry_free(b->expiry);
     if (b->meta)
         meta_free(b->meta);
     meta_routes_free(b->admin.meta_routes);

@@ -1,6 +1,6 @@
 /* load.c: a load generator for one broker: requests are encoded once, then only their correlation ids change, so that
- * the broker, not this program, is what is measured. Modes: produce (closed loop, or open loop at a rate), fetch,
- * create, delete, wait. One thread, epoll; prints one line of JSON. */
+ * the broker, not this program, is what is measured. Modes: produce, commit, heartbeat (closed loop, or open loop at a
+ * rate), fetch, join, create, delete, wait. One thread, epoll; prints one line of JSON. */
 #include "load.h"
 
 #include "wire/batch.h"
@@ -28,9 +28,10 @@ enum {
 };
 
 struct conn {
-    int fd, partition;
+    int fd, no, partition;
     uint8_t *request;         /* `copies` encoded requests, one behind the other */
     size_t request_n, copies; /* bytes of one */
+    size_t turn;              /* which of the copies is next */
     size_t out_at, out_end;   /* bytes that still must leave */
     int64_t due_ns[MAX_FLIGHT];
     uint32_t head, tail; /* requests begun and answered; also their correlation ids */
@@ -137,12 +138,14 @@ static int flight(const struct conn *c)
 /* `k` requests that were due at `due_ns` */
 static void begin_requests(struct conn *c, size_t k, int64_t due_ns)
 {
+    uint8_t *first = c->request + c->turn * c->request_n;
     for (size_t i = 0; i < k; i++) {
-        put_be32(c->request + i * c->request_n + 8, c->head);
+        put_be32(first + i * c->request_n + 8, c->head);
         c->due_ns[c->head++ % MAX_FLIGHT] = due_ns;
     }
-    c->out_at = 0;
-    c->out_end = k * c->request_n;
+    c->out_at = c->turn * c->request_n;
+    c->out_end = c->out_at + k * c->request_n;
+    c->turn = (c->turn + k) % c->copies;
     run.started += k;
 }
 
@@ -163,7 +166,7 @@ static bool push(struct conn *c)
 static void fill_closed(struct conn *c)
 {
     while (c->out_at == c->out_end && flight(c) < opt.in_flight) {
-        begin_requests(c, min_size(c->copies, (size_t)(opt.in_flight - flight(c))), load_now_ns());
+        begin_requests(c, min_size(c->copies - c->turn, (size_t)(opt.in_flight - flight(c))), load_now_ns());
         if (!push(c))
             return;
     }
@@ -259,6 +262,14 @@ static void next_fetch(struct conn *c)
     load_encode_fetch(c->partition, c->offset, &c->request, &c->request_n);
 }
 
+static void check_group(struct conn *c)
+{
+    int code = opt.mode[0] == 'j' ? load_groups_next(c->no, c->answer, &c->request, &c->request_n)
+                                  : load_groups_error(c->answer);
+    if (code)
+        failed(opt.mode, code);
+}
+
 static void answered(struct conn *c)
 {
     if (get_be32(c->answer) != c->tail)
@@ -266,11 +277,16 @@ static void answered(struct conn *c)
     int64_t due = c->due_ns[c->tail++ % MAX_FLIGHT], now = load_now_ns();
     if (opt.rate > 0)
         run.counting = due >= run.from && due < run.end;
-    if (opt.mode[0] == 'f') {
+    switch (opt.mode[0]) {
+    case 'f':
         check_fetch(c);
         next_fetch(c);
-    } else {
+        break;
+    case 'p':
         check_produce(c);
+        break;
+    default:
+        check_group(c);
     }
     if (!run.counting)
         return;
@@ -438,6 +454,7 @@ static void report(void)
 
 static void prepare(struct conn *c, int i)
 {
+    c->no = i;
     c->partition = i % opt.partitions;
     c->answer_n = opt.check ? (size_t)opt.fetch_bytes + (1 << 20) : HEAD_BYTES;
     c->answer = malloc(c->answer_n);
@@ -447,6 +464,14 @@ static void prepare(struct conn *c, int i)
         load_die("connect");
     if (opt.mode[0] == 'f') {
         load_encode_fetch(c->partition, 0, &c->request, &c->request_n);
+        return;
+    }
+    if (opt.mode[0] == 'j') {
+        load_groups_begin(i, c->fd, &c->request, &c->request_n);
+        return;
+    }
+    if (opt.mode[0] != 'p') {
+        load_groups_prepare(i, c->fd, &c->request, &c->request_n, &c->copies);
         return;
     }
     load_encode_produce(c->partition, &c->request, &c->request_n);
@@ -463,8 +488,8 @@ static void prepare(struct conn *c, int i)
 static void load(void)
 {
     static struct conn conns[MAX_CONNS];
-    if (opt.mode[0] == 'f')
-        opt.in_flight = 1; /* the next offset is known from the answer */
+    if (opt.mode[0] == 'f' || opt.mode[0] == 'j')
+        opt.in_flight = 1; /* the next request follows from the answer */
     load_wait_ready();
     for (int i = 0; i < opt.conns; i++)
         prepare(&conns[i], i);
@@ -488,7 +513,7 @@ static bool parse_number(const char *key, size_t n, const char *v)
         {"--acks", &opt.acks, NULL},           {"--fetch-bytes", &opt.fetch_bytes, NULL},
         {"--topics", &opt.topics, NULL},       {"--pid", &opt.pid, NULL},
         {"--seconds", NULL, &opt.seconds},     {"--warmup", NULL, &opt.warmup},
-        {"--rate", NULL, &opt.rate},
+        {"--rate", NULL, &opt.rate},           {"--groups", &opt.groups, NULL},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (strlen(options[i].name) == n && memcmp(options[i].name, key, n) == 0) {
@@ -513,6 +538,8 @@ static void parse(int argc, char **argv)
         size_t k = eq ? (size_t)(eq - argv[i]) : strlen(argv[i]);
         if (!eq && is("--check", argv[i], k))
             opt.check = true;
+        else if (!eq && is("--simple", argv[i], k))
+            opt.simple = true;
         else if (!eq)
             opt.mode = argv[i];
         else if (is("--host", argv[i], k))
@@ -545,9 +572,10 @@ int main(int argc, char **argv)
         load_create_topics();
     else if (strcmp(opt.mode, "delete") == 0)
         load_delete_topic();
-    else if (strcmp(opt.mode, "produce") == 0 || strcmp(opt.mode, "fetch") == 0)
+    else if (strcmp(opt.mode, "produce") == 0 || strcmp(opt.mode, "fetch") == 0 || strcmp(opt.mode, "commit") == 0 ||
+             strcmp(opt.mode, "heartbeat") == 0 || strcmp(opt.mode, "join") == 0)
         load();
     else
-        load_die("the mode is produce, fetch, create, delete or wait");
+        load_die("the mode is produce, fetch, commit, heartbeat, join, create, delete or wait");
     return 0;
 }

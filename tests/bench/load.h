@@ -3,16 +3,18 @@
 #pragma once
 #include <config.h>
 
+#include "base/arena.h"
 #include "base/base.h"
 
 struct load_options {
     const char *mode, *host, *topic, *config; /* config: KEY=VALUE,... of a topic that is created */
-    int port, conns, in_flight, partitions, batch, records, fetch_bytes, acks, topics;
+    int port, conns, in_flight, partitions, batch, records, fetch_bytes, acks, topics, groups;
     double seconds, warmup, rate; /* rate: requests a second in all; 0: closed loop */
     int64_t bytes;                /* end earlier, once so many were counted; 0: no bound */
     int64_t since_ns;             /* wait: the start, on CLOCK_MONOTONIC */
     int64_t stop_ns;              /* wait: how long at most */
     int pid;                      /* whose CPU time is reported beside; 0: nobody's */
+    bool simple;                  /* commit: groups without members */
     bool check;                   /* fetch: look at every byte that comes */
 };
 extern struct load_options opt;
@@ -24,6 +26,7 @@ int64_t load_now_ns(void);
 int load_dial(void);
 
 /* Encodes one request with its length in front; correlation id 0 at byte 8. The caller frees. */
+void load_encode(int key, int version, const void *body, uint8_t **out, size_t *n);
 void load_encode_produce(int partition, uint8_t **out, size_t *n);
 void load_encode_fetch(int partition, int64_t offset, uint8_t **out, size_t *n);
 
@@ -31,3 +34,17 @@ void load_encode_fetch(int partition, int64_t offset, uint8_t **out, size_t *n);
 int64_t load_wait_ready(void);
 void load_create_topics(void);
 void load_delete_topic(void);
+
+/* Blocking calls: the decoded answer in `a`; false: the connection ended. load_exchange frees the request. */
+bool load_exchange(int fd, uint8_t *out, size_t n, int key, int version, struct arena *a, void *answer);
+bool load_call(int fd, int key, int version, const void *body, struct arena *a, void *answer);
+
+/* ---- groups (load_groups.c) ---- */
+
+/* Lets the members of this connection's groups join and encodes one request for each, equally long. */
+void load_groups_prepare(int conn, int fd, uint8_t **requests, size_t *request_n, size_t *copies);
+/* The error code in an answer to one of them. */
+int load_groups_error(const uint8_t *answer);
+/* Mode join: the first request of a connection; then the next one after each answer, and the answer's error code. */
+void load_groups_begin(int conn, int fd, uint8_t **request, size_t *n);
+int load_groups_next(int conn, const uint8_t *answer, uint8_t **request, size_t *n);

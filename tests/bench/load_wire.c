@@ -17,7 +17,7 @@
 
 enum { ANSWER_MOST = 64 << 20, RETRY_US = 1000, CONFIGS_MOST = 8 };
 
-static void encode(int key, int version, const void *body, uint8_t **out, size_t *n)
+void load_encode(int key, int version, const void *body, uint8_t **out, size_t *n)
 {
     struct wire_out o;
     struct err e = {0};
@@ -68,7 +68,7 @@ void load_encode_produce(int partition, uint8_t **out, size_t *out_n)
     q.timeout_ms = 30000;
     q.topic_data.v = &t;
     q.topic_data.n = 1;
-    encode(WIRE_API_PRODUCE, 8, &q, out, out_n);
+    load_encode(WIRE_API_PRODUCE, 8, &q, out, out_n);
 }
 
 void load_encode_fetch(int partition, int64_t offset, uint8_t **out, size_t *n)
@@ -89,7 +89,7 @@ void load_encode_fetch(int partition, int64_t offset, uint8_t **out, size_t *n)
     q.session_epoch = -1;
     q.topics.v = &t;
     q.topics.n = 1;
-    encode(WIRE_API_FETCH, 8, &q, out, n);
+    load_encode(WIRE_API_FETCH, 8, &q, out, n);
 }
 
 /* ---- calls that block ---- */
@@ -125,14 +125,13 @@ static bool read_all(int fd, void *p, size_t n)
     return true;
 }
 
-/* One request and its decoded answer in `a`; false: the connection ended. */
-static bool call(int fd, int key, int version, const void *body, struct arena *a, void *answer)
+/* Sends an encoded request, which is freed; its decoded answer in `a`. false: the connection ended. */
+bool load_exchange(int fd, uint8_t *out, size_t n, int key, int version, struct arena *a, void *answer)
 {
-    uint8_t *out, head[4];
-    size_t n, skip;
+    uint8_t head[4];
+    size_t skip;
     struct err e = {0};
     int32_t correlation;
-    encode(key, version, body, &out, &n);
     bool sent = send(fd, out, n, MSG_NOSIGNAL) == (ssize_t)n;
     free(out);
     if (!sent || !read_all(fd, head, 4))
@@ -151,13 +150,21 @@ static bool call(int fd, int key, int version, const void *body, struct arena *a
     return true;
 }
 
+bool load_call(int fd, int key, int version, const void *body, struct arena *a, void *answer)
+{
+    uint8_t *out;
+    size_t n;
+    load_encode(key, version, body, &out, &n);
+    return load_exchange(fd, out, n, key, version, a, answer);
+}
+
 static bool cluster_answers(int fd)
 {
     struct wire_metadata_request q = wire_metadata_request_default;
     struct wire_metadata_response resp;
     struct arena a;
     arena_init(&a, 0);
-    bool ok = call(fd, WIRE_API_METADATA, 1, &q, &a, &resp) && resp.brokers.n > 0;
+    bool ok = load_call(fd, WIRE_API_METADATA, 1, &q, &a, &resp) && resp.brokers.n > 0;
     arena_free(&a);
     return ok;
 }
@@ -183,7 +190,7 @@ static bool topic_answers(int fd)
     q.topics.v = &t;
     q.topics.n = 1;
     arena_init(&a, 0);
-    bool ok = call(fd, WIRE_API_LIST_OFFSETS, 1, &q, &a, &resp) && resp.topics.n == 1 &&
+    bool ok = load_call(fd, WIRE_API_LIST_OFFSETS, 1, &q, &a, &resp) && resp.topics.n == 1 &&
               resp.topics.v[0].partitions.n == opt.partitions;
     for (int i = 0; ok && i < opt.partitions; i++)
         ok = resp.topics.v[0].partitions.v[i].error_code == 0;
@@ -242,7 +249,7 @@ static void create_topic(int fd, const char *name)
     q.topics.v = &t;
     q.topics.n = 1;
     q.timeout_ms = 60000;
-    if (!call(fd, WIRE_API_CREATE_TOPICS, 4, &q, &a, &resp) || resp.topics.n != 1)
+    if (!load_call(fd, WIRE_API_CREATE_TOPICS, 4, &q, &a, &resp) || resp.topics.n != 1)
         load_die("the broker closed a connection");
     if (resp.topics.v[0].error_code != 0) {
         fprintf(stderr, "load: creating topic %s failed with error %d\n", name, resp.topics.v[0].error_code);
@@ -275,7 +282,7 @@ void load_delete_topic(void)
     q.topic_names.n = 1;
     q.timeout_ms = 60000;
     int fd = load_dial();
-    if (fd < 0 || !call(fd, WIRE_API_DELETE_TOPICS, 3, &q, &a, &resp) || resp.responses.n != 1 ||
+    if (fd < 0 || !load_call(fd, WIRE_API_DELETE_TOPICS, 3, &q, &a, &resp) || resp.responses.n != 1 ||
         resp.responses.v[0].error_code != 0)
         load_die("the topic cannot be deleted");
     close(fd);

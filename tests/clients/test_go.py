@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """franz-go from the Go module proxy against one broker."""
 import os
+import shutil
 import sys
 
-from common import copy, need, once, renumber, run, tap, with_broker
+from common import HERE, need, once, renumber, run, tap, with_broker
 
-SOURCES = ("go/go.mod", "go/go.sum", "go/main.go")
+need("go")
 
 
 def build(path):
-    copy(SOURCES, path)
+    for name in ("go.mod", "go.sum", "main.go"):
+        shutil.copy(os.path.join(HERE, "go", name), path)
     run(["go", "build", "-o", "roundtrip", "."], cwd=path, env={"GOFLAGS": "-mod=mod"})
 
 
-need("go")
-program = os.path.join(once("go", build, SOURCES), "roundtrip")
-sys.exit(renumber([with_broker(lambda b: tap([program, b.address]))]))
+program = os.path.join(once("go", build), "roundtrip")
+sys.exit(renumber([with_broker(None, lambda b: tap([program, b.address]))]))

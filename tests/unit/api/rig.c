@@ -44,6 +44,8 @@ static void make_config(struct rig *r)
                                    m[i]->desc.config_key_stride, &e) > 0);
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         CHECK(config_read_flag(r->config, "--override", flags[i][0], flags[i][1], &e) > 0);
+    for (uint32_t i = 0; i < r->n_settings; i++)
+        CHECK(config_read_flag(r->config, "--override", r->settings[i][0], r->settings[i][1], &e) > 0);
     struct config_finish_options o = {.hostname = "b"};
     CHECK(config_finish(r->config, &o, report, NULL) == 0);
 }
@@ -58,6 +60,15 @@ void rig_world(struct rig *r, uint64_t seed, rig_module meta, rig_module store)
     load(&r->store, store);
     if (r->meta.desc.capabilities & CHRONIK_CAP_DURABLE)
         r->kv = meta_kv_mem_new();
+    make_config(r);
+}
+
+void rig_set(struct rig *r, const char *key, const char *value)
+{
+    CHECK(r->n_settings < ARRAY_LEN(r->settings));
+    r->settings[r->n_settings][0] = key;
+    r->settings[r->n_settings++][1] = value;
+    config_free(r->config);
     make_config(r);
 }
 

@@ -22,6 +22,8 @@ struct rig {
     struct meta_kv_table *kv; /* of a durable metadata module */
     struct config *config;
     struct broker *broker; /* NULL: not running */
+    const char *settings[8][2];
+    uint32_t n_settings;
     bool ready;
     uint16_t port;
 };
@@ -42,6 +44,8 @@ struct cli {
 };
 
 void rig_world(struct rig *r, uint64_t seed, rig_module meta, rig_module store);
+/* A setting on top, before rig_start. */
+void rig_set(struct rig *r, const char *key, const char *value);
 void rig_free(struct rig *r);
 /* Starts the broker; false when the node died meanwhile. */
 bool rig_start(struct rig *r);
