@@ -245,12 +245,12 @@ END_TEST
 
 START_TEST(idle_connections_close_and_waiting_ones_do_not)
 {
-    struct net_config cfg = {.idle_ns = 150 * MS};
+    struct net_config cfg = {.idle_ns = 600 * MS};
     fx_open(&cfg);
     int idle = fx_connect(), waiting = fx_connect();
     fx_request(waiting, 'p', 1, 100);
     ck_assert(fx_is_closed(idle));
-    usleep(300 * 1000);
+    usleep(900 * 1000);
     ck_assert_int_eq(fx.canceled, 0);
     fx_release(false);
     fx_expect(waiting, 1, 100);
