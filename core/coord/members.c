@@ -19,7 +19,8 @@ static int16_t beat(struct group *g, const struct wire_heartbeat_request *q)
         return code;
     if (q->generation_id != g->generation)
         return KAFKA_ILLEGAL_GENERATION;
-    coord_member_alive(m);
+    if (!MUTANT("coord_beats_ignored"))
+        coord_member_alive(m);
     return g->state == GROUP_PREPARING ? KAFKA_REBALANCE_IN_PROGRESS : KAFKA_NONE;
 }
 

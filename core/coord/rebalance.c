@@ -64,7 +64,8 @@ static void answer_joins(struct group *g, struct todo *t)
         m->awaiting_join = false;
         m->join = NULL;
         if (c)
-            join_answer(c, g, m, m == g->leader, g->leader->id, false, t);
+            join_answer(c, g, m, m == g->leader || MUTANT("coord_everybody_leads"),
+                        MUTANT("coord_everybody_leads") ? m->id : g->leader->id, false, t);
         m->is_new = false;
         m->pending_sync = true;
         coord_member_alive(m);
@@ -83,7 +84,8 @@ void group_complete_join(struct group *g, struct todo *t)
         coord_arm(g->slot, &g->join_timer, group_rebalance_ms(g));
         return;
     }
-    g->generation = g->generation == INT32_MAX ? 1 : g->generation + 1;
+    if (!MUTANT("coord_generation_stays") || !g->generation)
+        g->generation = g->generation == INT32_MAX ? 1 : g->generation + 1;
     for (struct member *m = g->first; m; m = m->next)
         m->pending_sync = false;
     g->n_pending_sync = 0;
@@ -190,7 +192,8 @@ void group_join_due(struct group *g, struct todo *t)
 
 void group_sync_due(struct group *g, struct todo *t)
 {
-    if ((g->state != GROUP_COMPLETING && g->state != GROUP_STABLE) || !g->n_pending_sync)
+    if ((g->state != GROUP_COMPLETING && g->state != GROUP_STABLE) || !g->n_pending_sync ||
+        MUTANT("coord_sync_not_due"))
         return;
     char why[96];
     snprintf(why, sizeof why, "%u members did not sync in time", g->n_pending_sync);
@@ -230,7 +233,7 @@ void member_expire(struct member *m, struct todo *t)
         return;
     }
     /* Who waits for us is not expected to send heartbeats. */
-    if (!m->is_new && (m->awaiting_join || m->awaiting_sync))
+    if ((!m->is_new && (m->awaiting_join || m->awaiting_sync)) || MUTANT("coord_sessions_forever"))
         return;
     char why[320];
     snprintf(why, sizeof why, "member %s was silent for %d ms", m->id, m->session_ms);

@@ -119,7 +119,8 @@ static bool load_member(struct group *g, const struct meta_member *r)
     m->rebalance_ms = r->rebalance_timeout_ms;
     if (!group_add(g, m) || !member_set_assignment(m, r->assignment, (int32_t)r->n_assignment))
         return false;
-    coord_member_alive(m);
+    if (!MUTANT("coord_loaded_not_timed"))
+        coord_member_alive(m);
     return true;
 }
 
@@ -225,7 +226,7 @@ static bool load_rows(struct coord *c, const struct meta_image *i, struct arena 
     for (bool more = meta_groups_first(i, &cursor, a, &row); more && ok; more = meta_groups_next(&cursor, a, &row)) {
         struct slot *s = &c->slots[coord_slot_of(c, wire_str(row.id))];
         os_mutex_lock(&s->mu);
-        if (s->state == SLOT_LOADING && row.n_members)
+        if (s->state == SLOT_LOADING && row.n_members && !MUTANT("coord_restart_forgets"))
             ok = row.members && load_group(s, &row);
         os_mutex_unlock(&s->mu);
         arena_reset(a);

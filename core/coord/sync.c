@@ -69,10 +69,12 @@ static void sync_group(struct group *g, struct member *m, struct coord_call *cal
         return;
     }
     member_await_sync(m, call, t);
-    if (m != g->leader || being_written(g))
+    if ((m != g->leader && !MUTANT("coord_all_assign")) || being_written(g))
         return;
     if (!assign(g, q) || !write_group(g, WRITE_GENERATION, t))
         group_write_failed(g, KAFKA_COORDINATOR_NOT_AVAILABLE, t);
+    else if (MUTANT("coord_sync_before_applied"))
+        group_propagate(g, t, KAFKA_NONE);
 }
 
 static void refuse(struct coord_call *call, int16_t code, struct todo *t)

@@ -113,14 +113,24 @@ static void on_closed(void *arg, int32_t rc)
     os_flag_set(r->os, &r->closed);
 }
 
-void rig_stop(struct rig *r)
+void rig_close(struct rig *r)
 {
     meta_reader_close(r->reader);
     meta_close(r->m, (struct chronik_done){on_closed, r});
     CHECK(os_flag_wait(r->os, &r->closed, INT64_C(20000000000)));
+}
+
+void rig_free(struct rig *r)
+{
     meta_free(r->m);
     plugin_host_free(r->host);
     r->m = NULL;
+}
+
+void rig_stop(struct rig *r)
+{
+    rig_close(r);
+    rig_free(r);
 }
 
 struct waiting {

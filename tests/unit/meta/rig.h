@@ -30,7 +30,9 @@ void rig_init(struct rig *r, struct os *os, const struct chronik_meta_ops *ops);
 void rig_start(struct rig *r);
 /* As rig_start without waiting; false when meta_new refuses, with the sentence in r->failed_text. */
 bool rig_begin(struct rig *r);
-void rig_stop(struct rig *r);
+void rig_stop(struct rig *r); /* both of: */
+void rig_close(struct rig *r);
+void rig_free(struct rig *r);
 
 struct rig_result {
     struct os_flag done;
