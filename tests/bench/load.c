@@ -490,7 +490,8 @@ static void load(void)
     static struct conn conns[MAX_CONNS];
     if (opt.mode[0] == 'f' || opt.mode[0] == 'j')
         opt.in_flight = 1; /* the next request follows from the answer */
-    load_wait_ready();
+    if (!opt.raw)
+        load_wait_ready();
     for (int i = 0; i < opt.conns; i++)
         prepare(&conns[i], i);
     run_load(conns);
@@ -540,6 +541,8 @@ static void parse(int argc, char **argv)
             opt.check = true;
         else if (!eq && is("--simple", argv[i], k))
             opt.simple = true;
+        else if (!eq && is("--raw", argv[i], k))
+            opt.raw = true;
         else if (!eq)
             opt.mode = argv[i];
         else if (is("--host", argv[i], k))

@@ -16,6 +16,7 @@ struct load_options {
     int pid;                      /* whose CPU time is reported beside; 0: nobody's */
     bool simple;                  /* commit: groups without members */
     bool check;                   /* fetch: look at every byte that comes */
+    bool raw;                     /* the peer knows this one request alone: do not ask it for topics */
 };
 extern struct load_options opt;
 
