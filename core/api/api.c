@@ -6,6 +6,7 @@
 #include "api/fetch_session.h"
 #include "api/meta_topic.h"
 #include "api/producer_ids.h"
+#include "api/rows.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -179,6 +180,8 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
         api_drop(r, why);
         return;
     }
+    if (r->key != WIRE_API_PRODUCE)
+        produce_gathered(r->loop); /* a client sees its own writes */
     r->row->handle(r, body);
 }
 
@@ -199,6 +202,7 @@ static void open_gate(void *arg)
         dispatch(r, &h);
     }
     l->gate_tail = NULL;
+    produce_gathered(l);
 }
 
 /* The peer is gone, or the broker stops before it was open. */
@@ -270,6 +274,12 @@ static void on_request(void *arg, struct net_req *n)
         dispatch(r, &h);
 }
 
+static void on_received(void *arg, uint32_t loop_no)
+{
+    struct api *a = arg;
+    produce_gathered(&a->loops[loop_no]);
+}
+
 static void on_canceled(void *arg, struct net_req *n)
 {
     struct api_req *r = n->user;
@@ -285,8 +295,12 @@ static void on_conn(void *arg, struct net_conn *c)
 
 void api_handler(struct api *a, struct net_handler *out)
 {
-    *out = (struct net_handler){
-        .arg = a, .request = on_request, .conn_opened = on_conn, .conn_closed = on_conn, .canceled = on_canceled};
+    *out = (struct net_handler){.arg = a,
+                                .request = on_request,
+                                .conn_opened = on_conn,
+                                .conn_closed = on_conn,
+                                .canceled = on_canceled,
+                                .received = on_received};
 }
 
 /* ---- life ---- */

@@ -28,6 +28,10 @@ struct api_row {
     void (*handle)(struct api_req *r, const void *body);
 };
 
+struct api_req_list {
+    struct api_req *first, *last;
+};
+
 /* What a loop keeps for its requests. */
 struct api_loop {
     struct api *api;
@@ -39,6 +43,9 @@ struct api_loop {
     struct api_req *parked; /* waiting fetches, for draining */
     struct chronik_task drain;
     struct api_req *gate, *gate_tail; /* requests that wait for the start */
+    struct api_req_list gathered;     /* produce requests that are appended together, before anything else runs */
+    struct api_req_list paused;       /* for which the store had no room */
+    struct chronik_task resume;
     bool open;
     struct chronik_task open_task, gate_timer;
 };

@@ -1,17 +1,22 @@
-/* produce.c: Produce (0). Appends each partition's batch on the loop, then waits, without a thread, until all of them
- * are behind their high watermarks. A store that is short of room makes the connection pause, and the append is tried
- * again. */
+/* produce.c: Produce (0). The requests of one receive gather on their loop; then the batches for a partition are
+ * appended together, and each request waits, without a thread, until all of its own are behind their high watermarks.
+ * A store that is short of room makes the connection pause, and the append is tried again before anything newer. */
 #include "api/rows.h"
 #include "api/api.h"
 
-enum { RETRY_NS = 2000000 };
+enum { RETRY_NS = 2000000, GROUPS = 128 };
 
+/* A partition's batch in a request. */
 struct produce_part {
+    struct part_append append;
     struct part_wait wait;
-    struct part *part;
+    struct part *part; /* NULL: refused before it came so far */
     struct wire_produce_response_partition *answer;
     struct produce *produce;
-    int16_t error; /* of the wait; written before `pending` falls */
+    struct produce_part *tail;         /* of a group's first: its last */
+    struct produce_part *chain, *next; /* of a group's first: in its bucket, and in order of arrival */
+    int16_t error;                     /* of the wait; written before `pending` falls */
+    bool done;                         /* appended or refused for good */
 };
 
 struct produce {
@@ -19,9 +24,9 @@ struct produce {
     const struct wire_produce_request *body;
     struct wire_produce_response resp;
     struct produce_part *parts;
-    int32_t topic, partition, n; /* the next one to append; entries of parts used */
-    int32_t pending;             /* atomic: waits that have not fired, plus one while appending */
-    bool failed, timed_out;
+    int32_t n;
+    int32_t pending; /* atomic: waits that have not fired, plus one while appending */
+    bool failed;
     int64_t deadline_ns;
 };
 
@@ -31,7 +36,8 @@ static void finish(struct produce *p)
     os_exec_cancel(r->loop->exec, &r->timer);
     for (int32_t i = 0; i < p->n; i++) {
         struct produce_part *one = &p->parts[i];
-        part_unref(one->part);
+        if (one->part)
+            part_unref(one->part);
         if (one->error == KAFKA_NONE)
             continue;
         p->failed = true;
@@ -45,6 +51,8 @@ static void finish(struct produce *p)
     else
         api_no_answer(r);
 }
+
+static void produce_resume(void *loop);
 
 static void settle(struct produce *p)
 {
@@ -73,7 +81,7 @@ static void timed_out(void *arg)
     struct produce *p = r->state;
     int32_t canceled = 0;
     for (int32_t i = 0; i < p->n; i++)
-        if (part_wait_cancel(p->parts[i].part, &p->parts[i].wait)) {
+        if (p->parts[i].part && part_wait_cancel(p->parts[i].part, &p->parts[i].wait)) {
             p->parts[i].error = KAFKA_REQUEST_TIMED_OUT;
             canceled++;
         }
@@ -82,7 +90,7 @@ static void timed_out(void *arg)
 }
 
 /* Clients learn of the leader with the error (KIP-951). */
-static void name_leader(struct produce *p, struct part *part, struct wire_produce_response_partition *a)
+static void name_leader(struct part *part, struct wire_produce_response_partition *a)
 {
     struct part_view v;
     part_look(part, &v);
@@ -90,53 +98,159 @@ static void name_leader(struct produce *p, struct part *part, struct wire_produc
     a->current_leader.leader_epoch = v.leader_epoch;
 }
 
-static int16_t append_one(struct produce *p, const struct wire_produce_request_topic_data *t,
-                          const struct wire_produce_request_partition_data *d,
-                          struct wire_produce_response_partition *a, bool *busy)
+static void refuse(struct produce_part *one, int16_t error)
 {
-    struct api_req *r = p->r;
-    struct part *part;
-    int16_t rc = api_part(r, r->version >= 13 ? NULL : &t->name, &t->topic_id, d->index, &part);
-    if (rc != KAFKA_NONE)
-        return rc;
-    struct produce_part *one = &p->parts[p->n];
-    *one = (struct produce_part){.part = part, .answer = a, .produce = p};
-    one->wait = (struct part_wait){.fn = reached, .arg = one};
-    struct part_append ap = {
-        .batches = d->records.p,
-        .n = d->records.n > 0 ? (size_t)d->records.n : 0,
-        .acks = p->body->acks,
-        .api_version = r->version,
-        .wait = &one->wait,
-    };
-    __atomic_add_fetch(&p->pending, 1, __ATOMIC_RELAXED);
-    rc = part_append_batches(part, &ap);
-    if (rc == KAFKA_NONE && ap.waiting) {
-        p->n++;
-    } else {
-        __atomic_sub_fetch(&p->pending, 1, __ATOMIC_RELAXED);
-        if (rc == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10)
-            name_leader(p, part, a);
-        part_unref(part);
+    one->produce->failed = true;
+    one->answer->error_code = error;
+    one->answer->base_offset = -1;
+    one->done = true;
+}
+
+/* What became of the append. false: the store wants a pause. */
+static bool conclude_part(struct produce_part *one, int64_t now)
+{
+    const struct part_append *ap = &one->append;
+    const struct api_req *r = one->produce->r;
+    struct wire_produce_response_partition *a = one->answer;
+    if (ap->error != KAFKA_NONE || !ap->waiting)
+        __atomic_sub_fetch(&one->produce->pending, 1, __ATOMIC_RELAXED);
+    if (ap->busy && now < one->produce->deadline_ns)
+        return false;
+    one->done = true;
+    if (ap->error == KAFKA_NONE) {
+        a->base_offset = ap->base_offset;
+        a->log_append_time_ms = ap->log_append_time;
+        a->log_start_offset = ap->log_start;
+        return true;
     }
-    *busy = ap.busy;
-    if (rc == KAFKA_NONE) {
-        a->base_offset = ap.base_offset;
-        a->log_append_time_ms = ap.log_append_time;
-        a->log_start_offset = ap.log_start;
-        return KAFKA_NONE;
-    }
-    a->error_message = wire_str(ap.message);
-    if (ap.record_error_index >= 0 && r->version >= 8) {
-        a->record_errors.v = api_array(r, struct wire_produce_response_batch_index_and_error_message, 1);
+    refuse(one, ap->error);
+    if (ap->error == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10)
+        name_leader(one->part, a);
+    a->error_message = wire_str(ap->message);
+    if (ap->record_error_index >= 0 && r->version >= 8) {
+        a->record_errors.v = api_array(one->produce->r, struct wire_produce_response_batch_index_and_error_message, 1);
         if (a->record_errors.v) {
-            a->record_errors.v[0].batch_index = ap.record_error_index;
-            a->record_errors.v[0].batch_index_error_message = wire_str(ap.message);
+            a->record_errors.v[0].batch_index = ap->record_error_index;
+            a->record_errors.v[0].batch_index_error_message = wire_str(ap->message);
             a->record_errors.n = 1;
         }
     }
-    return rc;
+    return true;
 }
+
+/* ---- appending what gathered ---- */
+
+/* The batches of several requests by partition: a group's are linked through their appends. */
+struct groups {
+    struct produce_part *first, *last, *bucket[GROUPS];
+};
+
+static void group_add(struct groups *g, struct produce_part *one)
+{
+    struct produce_part **bucket = &g->bucket[((uintptr_t)one->part >> 6) % GROUPS], *head = *bucket;
+    while (head && head->part != one->part)
+        head = head->chain;
+    one->append.next = NULL;
+    if (head) {
+        head->tail->append.next = &one->append;
+        head->tail = one;
+        return;
+    }
+    one->tail = one;
+    one->next = NULL;
+    one->chain = *bucket;
+    *bucket = one;
+    if (g->last)
+        g->last->next = one;
+    else
+        g->first = one;
+    g->last = one;
+}
+
+static void gather(struct groups *g, struct produce *p)
+{
+    for (int32_t i = 0; i < p->n; i++) {
+        struct produce_part *one = &p->parts[i];
+        if (one->done)
+            continue;
+        __atomic_add_fetch(&p->pending, 1, __ATOMIC_RELAXED);
+        group_add(g, one);
+    }
+}
+
+static void list_add(struct api_req_list *l, struct api_req *r)
+{
+    r->next = NULL;
+    if (l->last)
+        l->last->next = r;
+    else
+        l->first = r;
+    l->last = r;
+}
+
+/* It goes in again in a moment; until then nothing is taken up from its connection that could overtake it. */
+static void try_again(struct produce *p, int64_t now)
+{
+    struct api_loop *l = p->r->loop;
+    if (!l->paused.first) {
+        l->resume = (struct chronik_task){.fn = produce_resume, .arg = l};
+        os_exec_post_at(l->exec, &l->resume, now + RETRY_NS);
+    }
+    list_add(&l->paused, p->r);
+    net_mute(p->r->net->conn, now + RETRY_NS);
+}
+
+static void conclude(struct produce *p, int64_t now)
+{
+    struct api_req *r = p->r;
+    bool all = true;
+    for (int32_t i = 0; i < p->n; i++)
+        if (!p->parts[i].done)
+            all &= conclude_part(&p->parts[i], now);
+    if (!all) {
+        try_again(p, now);
+    } else if (__atomic_sub_fetch(&p->pending, 1, __ATOMIC_ACQ_REL) == 0) {
+        finish(p);
+    } else {
+        net_frame_release(r->net);
+        r->timer = (struct chronik_task){.fn = timed_out, .arg = r};
+        os_exec_post_at(r->loop->exec, &r->timer, max_i64(p->deadline_ns, now));
+    }
+}
+
+void produce_gathered(struct api_loop *l)
+{
+    struct api_req *r = l->gathered.first;
+    if (!r)
+        return;
+    struct groups g = {0};
+    l->gathered = (struct api_req_list){NULL, NULL};
+    for (struct api_req *at = r; at; at = at->next)
+        gather(&g, at->state);
+    for (struct produce_part *one = g.first; one; one = one->next)
+        part_append_batches(one->part, &one->append);
+    int64_t now = os_mono_ns(l->api->c.os);
+    for (struct api_req *next; r; r = next) {
+        next = r->next;
+        r->next = NULL;
+        conclude(r->state, now);
+    }
+}
+
+/* What had to pause goes before what gathered meanwhile. */
+static void produce_resume(void *arg)
+{
+    struct api_loop *l = arg;
+    if (l->gathered.first)
+        l->paused.last->next = l->gathered.first;
+    else
+        l->gathered.last = l->paused.last;
+    l->gathered.first = l->paused.first;
+    l->paused = (struct api_req_list){NULL, NULL};
+    produce_gathered(l);
+}
+
+/* ---- taking up a request ---- */
 
 static int16_t refused_all(const struct produce *p)
 {
@@ -147,48 +261,27 @@ static int16_t refused_all(const struct produce *p)
     return KAFKA_NONE;
 }
 
-/* Appends from where it stopped; false: the store wants a pause. */
-static bool append_rest(struct produce *p)
+static void prepare_part(struct produce *p, const struct wire_produce_request_topic_data *t,
+                         const struct wire_produce_request_partition_data *d, struct wire_produce_response_partition *a,
+                         int16_t refused)
 {
-    int16_t all = refused_all(p);
-    for (; p->topic < p->body->topic_data.n; p->topic++, p->partition = 0) {
-        const struct wire_produce_request_topic_data *t = &p->body->topic_data.v[p->topic];
-        for (; p->partition < t->partition_data.n; p->partition++) {
-            const struct wire_produce_request_partition_data *d = &t->partition_data.v[p->partition];
-            struct wire_produce_response_partition *a =
-                &p->resp.responses.v[p->topic].partition_responses.v[p->partition];
-            bool busy = false;
-            int16_t rc = all ? all : append_one(p, t, d, a, &busy);
-            if (busy && os_mono_ns(p->r->api->c.os) < p->deadline_ns)
-                return false;
-            if (rc == KAFKA_NONE)
-                continue;
-            p->failed = true;
-            a->error_code = rc;
-            a->base_offset = -1;
-        }
-    }
-    return true;
-}
-
-static void run(void *arg)
-{
-    struct api_req *r = arg;
-    struct produce *p = r->state;
-    int64_t now = os_mono_ns(r->api->c.os);
-    if (!append_rest(p)) {
-        r->timer = (struct chronik_task){.fn = run, .arg = r};
-        net_mute(r->net->conn, now + RETRY_NS);
-        os_exec_post_at(r->loop->exec, &r->timer, now + RETRY_NS);
+    struct produce_part *one = &p->parts[p->n++];
+    one->produce = p;
+    one->answer = a;
+    int16_t rc = refused;
+    if (rc == KAFKA_NONE)
+        rc = api_part(p->r, p->r->version >= 13 ? NULL : &t->name, &t->topic_id, d->index, &one->part);
+    if (rc != KAFKA_NONE) {
+        one->part = NULL;
+        refuse(one, rc);
         return;
     }
-    if (__atomic_sub_fetch(&p->pending, 1, __ATOMIC_ACQ_REL) == 0) {
-        finish(p);
-        return;
-    }
-    net_frame_release(r->net);
-    r->timer = (struct chronik_task){.fn = timed_out, .arg = r};
-    os_exec_post_at(r->loop->exec, &r->timer, max_i64(p->deadline_ns, now));
+    one->wait = (struct part_wait){.fn = reached, .arg = one};
+    one->append.batches = d->records.p;
+    one->append.n = d->records.n > 0 ? (size_t)d->records.n : 0;
+    one->append.acks = p->body->acks;
+    one->append.api_version = p->r->version;
+    one->append.wait = &one->wait;
 }
 
 /* The whole answer, filled with names and indexes. */
@@ -221,6 +314,16 @@ static bool prepare(struct produce *p)
     return p->parts != NULL;
 }
 
+static void prepare_parts(struct produce *p)
+{
+    int16_t refused = refused_all(p);
+    for (int32_t i = 0; i < p->body->topic_data.n; i++) {
+        const struct wire_produce_request_topic_data *t = &p->body->topic_data.v[i];
+        for (int32_t k = 0; k < t->partition_data.n; k++)
+            prepare_part(p, t, &t->partition_data.v[k], &p->resp.responses.v[i].partition_responses.v[k], refused);
+    }
+}
+
 static void handle(struct api_req *r, const void *body)
 {
     struct produce *p = arena_calloc(&r->arena, 1, sizeof *p);
@@ -232,7 +335,8 @@ static void handle(struct api_req *r, const void *body)
     p->deadline_ns = os_mono_ns(r->api->c.os) + max_i64(p->body->timeout_ms, 0) * INT64_C(1000000);
     r->state = p;
     r->task = (struct chronik_task){.fn = completed, .arg = r};
-    run(r);
+    prepare_parts(p);
+    list_add(&r->loop->gathered, r);
 }
 
 const struct api_row api_produce = {.key = WIRE_API_PRODUCE, .handle = handle};

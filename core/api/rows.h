@@ -13,4 +13,7 @@ extern const struct api_row api_join_group, api_sync_group, api_heartbeat, api_l
 extern const struct api_row api_describe_groups, api_list_groups, api_delete_groups;
 extern const struct api_row api_find_coordinator, api_offset_commit, api_offset_fetch, api_offset_delete;
 
+/* Appends what the loop's produce requests gathered and answers what can be answered. */
+void produce_gathered(struct api_loop *l);
+
 #endif

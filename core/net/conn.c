@@ -131,8 +131,11 @@ static void dispatch(struct net_conn *c)
         }
         n->handler.request(n->handler.arg, req);
     }
-    if (c->frames != before)
-        metric_add(n->m.requests, (int64_t)(c->frames - before));
+    if (c->frames == before)
+        return;
+    metric_add(n->m.requests, (int64_t)(c->frames - before));
+    if (n->handler.received)
+        n->handler.received(n->handler.arg, c->loop->no);
 }
 
 /* One receive and the requests in it. True when the socket may have more. */

@@ -74,6 +74,8 @@ struct net_handler {
     /* The peer is gone: nobody will see the answer. The handler must still end r, now or later, in any of the three
      * ways. */
     void (*canceled)(void *arg, struct net_req *r);
+    /* The requests that came together were all handed over: what gathered of them can be done. May be NULL. */
+    void (*received)(void *arg, uint32_t loop_no);
 };
 
 /* ---- the server ---- */

@@ -1,66 +1,79 @@
-/* append.c: the way of a produced batch: checked without a lock, then under the partition's lock sequence check,
+/* append.c: the way of produced batches: checked without a lock, then under the partition's lock sequence check,
  * offsets, the store's append and the notes of epochs and producers, all in one step, so that they cannot disagree
- * (K4). */
+ * (K4). Batches that came together go to the store in runs, with one write each: a run is in the log as a whole or not
+ * at all, and its batches are noted once it is. */
 #include "partition/priv.h"
 
 #include "wire/codes.h"
 
+enum { RUN_MOST = 30 }; /* batches that go to the store at once */
+
 /* ---- checks that need no lock ---- */
 
-struct checked {
-    struct batch_head head;
-    struct config_topic config; /* as it was when the check began */
-};
-
-static int16_t refuse(struct part_append *a, int16_t code, const char *why)
+static void refuse(struct part_append *a, int16_t code, const char *why)
 {
+    a->error = code;
     a->message = why;
-    return code;
 }
 
-static int16_t check_timestamps(struct part *p, struct part_append *a, const struct checked *c)
+static void check_timestamps(struct part_append *a, const struct config_topic *c, int64_t now_ms)
 {
-    if (c->config.log_append_time || c->head.max_timestamp < 0)
-        return KAFKA_NONE;
-    int64_t now = os_wall_ms(p->set->cfg.os);
-    bool early = c->config.timestamp_before_max_ms != INT64_MAX &&
-                 c->head.seen_min_timestamp < now - c->config.timestamp_before_max_ms;
-    bool late = c->config.timestamp_after_max_ms != INT64_MAX &&
-                c->head.seen_max_timestamp > now + c->config.timestamp_after_max_ms;
+    const struct batch_head *h = &a->head;
+    if (c->log_append_time || h->max_timestamp < 0)
+        return;
+    bool early = c->timestamp_before_max_ms != INT64_MAX && h->seen_min_timestamp < now_ms - c->timestamp_before_max_ms;
+    bool late = c->timestamp_after_max_ms != INT64_MAX && h->seen_max_timestamp > now_ms + c->timestamp_after_max_ms;
     if (!early && !late)
-        return KAFKA_NONE;
+        return;
     a->record_error_index = 0;
-    return refuse(a, KAFKA_INVALID_TIMESTAMP,
-                  early ? "The timestamp is older than message.timestamp.before.max.ms allows."
-                        : "The timestamp is further in the future than message.timestamp.after.max.ms allows.");
+    refuse(a, KAFKA_INVALID_TIMESTAMP,
+           early ? "The timestamp is older than message.timestamp.before.max.ms allows."
+                 : "The timestamp is further in the future than message.timestamp.after.max.ms allows.");
 }
 
-static int16_t check_batch(struct part *p, struct part_append *a, struct checked *c)
+static void check_batch(struct part_append *a, const struct config_topic *c, int64_t now_ms)
 {
     struct batch_problem problem = {.record = -1};
-    if (a->n == 0)
-        return refuse(a, KAFKA_INVALID_RECORD, "The produce request holds no record batch for this partition.");
-    int16_t rc = batch_check(a->batches, a->n, &c->head, c->config.cleanup_compact ? BATCH_NEEDS_KEYS : 0, &problem);
+    struct batch_head *h = &a->head;
+    if (a->n == 0) {
+        refuse(a, KAFKA_INVALID_RECORD, "The produce request holds no record batch for this partition.");
+        return;
+    }
+    int16_t rc = batch_check(a->batches, a->n, h, c->cleanup_compact ? BATCH_NEEDS_KEYS : 0, &problem);
     if (rc != KAFKA_NONE) {
         a->record_error_index = problem.record;
-        return refuse(a, rc, problem.why);
+        refuse(a, rc, problem.why);
+    } else if (h->bytes != a->n) {
+        refuse(a, KAFKA_INVALID_RECORD, "A produce request may hold exactly one record batch for each partition.");
+    } else if (h->attributes & BATCH_CONTROL) {
+        refuse(a, KAFKA_INVALID_RECORD, "Clients may not write control batches.");
+    } else if (h->bytes > (uint64_t)c->max_message_bytes) {
+        refuse(a, KAFKA_MESSAGE_TOO_LARGE, "The record batch is larger than max.message.bytes allows.");
+    } else if (h->bytes > (uint64_t)c->segment_bytes) {
+        refuse(a, KAFKA_RECORD_LIST_TOO_LARGE, "The record batch is larger than segment.bytes.");
+    } else if ((h->attributes & BATCH_CODEC_MASK) == CODEC_ZSTD && a->api_version < 7) {
+        refuse(a, KAFKA_UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or newer.");
+    } else if (h->attributes & BATCH_TRANSACTIONAL) {
+        refuse(a, KAFKA_INVALID_TXN_STATE, "This broker does not offer transactions yet.");
+    } else if (h->producer_id >= 0 && (h->base_sequence < 0 || h->producer_epoch < 0)) {
+        refuse(a, KAFKA_INVALID_RECORD, "An idempotent batch needs a producer epoch and a sequence.");
+    } else {
+        check_timestamps(a, c, now_ms);
     }
-    if (c->head.bytes != a->n)
-        return refuse(a, KAFKA_INVALID_RECORD,
-                      "A produce request may hold exactly one record batch for each partition.");
-    if (c->head.attributes & BATCH_CONTROL)
-        return refuse(a, KAFKA_INVALID_RECORD, "Clients may not write control batches.");
-    if (c->head.bytes > (uint64_t)c->config.max_message_bytes)
-        return refuse(a, KAFKA_MESSAGE_TOO_LARGE, "The record batch is larger than max.message.bytes allows.");
-    if (c->head.bytes > (uint64_t)c->config.segment_bytes)
-        return refuse(a, KAFKA_RECORD_LIST_TOO_LARGE, "The record batch is larger than segment.bytes.");
-    if ((c->head.attributes & BATCH_CODEC_MASK) == CODEC_ZSTD && a->api_version < 7)
-        return refuse(a, KAFKA_UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or newer.");
-    if (c->head.attributes & BATCH_TRANSACTIONAL)
-        return refuse(a, KAFKA_INVALID_TXN_STATE, "This broker does not offer transactions yet.");
-    if (c->head.producer_id >= 0 && (c->head.base_sequence < 0 || c->head.producer_epoch < 0))
-        return refuse(a, KAFKA_INVALID_RECORD, "An idempotent batch needs a producer epoch and a sequence.");
-    return check_timestamps(p, a, c);
+}
+
+static void check_all(struct part_append *a, const struct config_topic *c, int64_t now_ms)
+{
+    for (; a; a = a->next) {
+        a->error = KAFKA_NONE;
+        a->record_error_index = -1;
+        a->message = NULL;
+        a->waiting = a->busy = false;
+        a->base_offset = a->log_append_time = -1;
+        if (!a->checked)
+            check_batch(a, c, now_ms);
+        a->checked = a->error == KAFKA_NONE;
+    }
 }
 
 /* ---- under the lock ---- */
@@ -85,8 +98,9 @@ static void wait_for(struct part *p, struct part_append *a, int64_t end)
 }
 
 /* 0: go on; > 0: an error; -1: a repeat, answered as its first life was. */
-static int check_sequence(struct part *p, struct part_append *a, const struct batch_head *h)
+static int check_sequence(struct part *p, struct part_append *a)
 {
+    const struct batch_head *h = &a->head;
     if (h->producer_id < 0)
         return 0;
     const struct producer_batch *dup = NULL;
@@ -134,91 +148,164 @@ static uint32_t flush_class(const struct part *p, const struct config_topic *c)
     return c->flush_messages == 1 ? CHRONIK_FLUSH_GROUP : p->set->cfg.flush;
 }
 
-static int16_t store_append(struct part *p, struct part_append *a, struct batch_head *h, const struct config_topic *c,
-                            int64_t now_ms)
+/* Batches with their offsets, on their way to the store. */
+struct run {
+    const struct config_topic *config;
+    int64_t now_ms;
+    uint32_t n;
+    uint64_t bytes;
+    int64_t end; /* offset behind the last one */
+    bool busy;   /* the store had no room for one before */
+    struct part_append *of[RUN_MOST];
+    struct chronik_batch_info info[RUN_MOST];
+    struct chronik_iov iov[RUN_MOST];
+};
+
+/* The last batch of the same producer in the run; NULL: none. */
+static const struct batch_head *run_producer(const struct run *r, int64_t id)
 {
-    int64_t base = p->written;
-    a->log_append_time = -1;
-    batch_patch(a->batches, base, p->leader_epoch);
+    for (uint32_t i = r->n; id >= 0 && i-- > 0;)
+        if (r->of[i]->head.producer_id == id)
+            return &r->of[i]->head;
+    return NULL;
+}
+
+/* Whether the batch may join what the run holds: the segment has room for both, and the producer's batches follow upon
+ * each other, which can be seen before those of the run are noted. */
+static bool run_takes(const struct part *p, const struct run *r, const struct part_append *a)
+{
+    const struct batch_head *h = &a->head, *last = run_producer(r, h->producer_id);
+    if (r->n == RUN_MOST || (uint64_t)p->segment_bytes + r->bytes + h->bytes > (uint64_t)r->config->segment_bytes)
+        return false;
+    return !last || (last->producer_epoch == h->producer_epoch &&
+                     producer_seq_add(last->base_sequence, last->last_offset_delta + 1) == h->base_sequence);
+}
+
+static void run_add(struct part *p, struct run *r, struct part_append *a)
+{
+    const struct config_topic *c = r->config;
+    struct batch_head *h = &a->head;
+    if (r->n == 0) {
+        roll_if_due(p, c, h->bytes, r->now_ms);
+        r->end = p->written;
+        r->bytes = 0;
+    }
+    h->base_offset = r->end;
+    h->leader_epoch = p->leader_epoch;
+    batch_patch(a->batches, h->base_offset, h->leader_epoch);
     if (c->log_append_time) {
-        batch_patch_append_time(a->batches, a->n, now_ms);
-        a->log_append_time = h->max_timestamp = now_ms;
+        batch_patch_append_time(a->batches, a->n, r->now_ms);
+        a->log_append_time = h->max_timestamp = r->now_ms;
     } else if (h->seen_max_timestamp != h->max_timestamp) {
         batch_patch_max_timestamp(a->batches, a->n, h->seen_max_timestamp);
         h->max_timestamp = h->seen_max_timestamp;
     }
-    roll_if_due(p, c, h->bytes, now_ms);
-    struct chronik_batch_info info = {
-        .base_offset = base,
-        .last_offset = base + h->last_offset_delta,
+    r->of[r->n] = a;
+    r->iov[r->n] = (struct chronik_iov){a->batches, a->n};
+    r->info[r->n++] = (struct chronik_batch_info){
+        .base_offset = h->base_offset,
+        .last_offset = h->base_offset + h->last_offset_delta,
         .max_timestamp = h->max_timestamp,
-        .leader_epoch = p->leader_epoch,
+        .leader_epoch = h->leader_epoch,
         .flags = h->attributes & BATCH_TRANSACTIONAL ? CHRONIK_BATCH_TRANSACTIONAL : 0,
         .bytes = h->bytes,
     };
-    struct chronik_iov iov = {a->batches, a->n};
+    r->bytes += h->bytes;
+    r->end = h->base_offset + h->last_offset_delta + 1;
+}
+
+static void run_refused(struct run *r, int32_t code)
+{
+    r->busy |= code == CHRONIK_E_BUSY;
+    for (uint32_t i = 0; i < r->n; i++) {
+        r->of[i]->busy = code == CHRONIK_E_BUSY;
+        refuse(r->of[i], part_store_error(code),
+               code == CHRONIK_E_NOSPC ? "The disk is full." : "The log directory refused the append.");
+    }
+}
+
+/* Room was reserved: only the epoch vector can grow, and adopt() has made room for the leader's epoch. */
+static void run_note(struct part *p, const struct run *r)
+{
+    p->written = r->end;
+    p->written_bytes += r->bytes;
+    p->segment_bytes += (int64_t)r->bytes;
+    if (p->segment_first_ms < 0)
+        p->segment_first_ms = r->now_ms;
+    for (uint32_t i = 0; i < r->n; i++) {
+        r->of[i]->base_offset = r->info[i].base_offset;
+        if (!part_note_batch(p, &r->of[i]->head, r->info[i].base_offset))
+            p->loaded = false;
+    }
+}
+
+/* Appends what the run holds; it is empty afterwards. */
+static void run_write(struct part *p, struct run *r, struct part_fired *fired)
+{
+    if (r->n == 0)
+        return;
     struct chronik_append one = {
         .part = p->sp,
-        .batches = &info,
-        .n_batches = 1,
-        .batch_stride = sizeof info,
-        .iov = &iov,
-        .n_iov = 1,
-        .flush = flush_class(p, c),
+        .batches = r->info,
+        .n_batches = r->n,
+        .batch_stride = sizeof r->info[0],
+        .iov = r->iov,
+        .n_iov = r->n,
+        .flush = flush_class(p, r->config),
     };
     int32_t rc = p->set->cfg.ops->append(p->set->cfg.store, &one, 1, sizeof one);
     if (rc < 0) {
-        a->busy = rc == CHRONIK_E_BUSY;
-        return refuse(a, part_store_error(rc),
-                      rc == CHRONIK_E_NOSPC ? "The disk is full." : "The log directory refused the append.");
+        run_refused(r, rc);
+    } else {
+        run_note(p, r);
+        if (one.flush != CHRONIK_FLUSH_GROUP)
+            part_raise_hw(p, p->written, fired);
+        for (uint32_t i = 0; i < r->n; i++)
+            wait_for(p, r->of[i], r->info[i].last_offset + 1);
     }
-    a->base_offset = base;
-    p->written = info.last_offset + 1;
-    p->written_bytes += h->bytes;
-    p->segment_bytes += (int64_t)h->bytes;
-    if (p->segment_first_ms < 0)
-        p->segment_first_ms = now_ms;
-    h->leader_epoch = p->leader_epoch;
-    /* Room was reserved: only the epoch vector can grow, and adopt() has made room for the leader's epoch. */
-    if (!part_note_batch(p, h, base))
-        p->loaded = false;
-    return KAFKA_NONE;
+    r->n = 0;
 }
 
-int16_t part_append_batches(struct part *p, struct part_append *a)
+static void append_one(struct part *p, struct run *r, struct part_append *a, struct part_fired *fired)
 {
-    struct checked c;
-    struct part_fired fired = {0};
-    a->record_error_index = -1;
-    a->message = NULL;
-    a->waiting = a->busy = false;
-    a->base_offset = a->log_append_time = -1;
-    os_mutex_lock(&p->mu);
-    c.config = p->config;
-    os_mutex_unlock(&p->mu);
-    int16_t rc = check_batch(p, a, &c);
-    if (rc != KAFKA_NONE)
-        return rc;
-    int64_t now_ms = os_wall_ms(p->set->cfg.os);
-
-    os_mutex_lock(&p->mu);
-    rc = check_standing(p);
+    if (r->n && !run_takes(p, r, a))
+        run_write(p, r, fired);
+    if (r->busy) {
+        a->busy = true;
+        refuse(a, part_store_error(CHRONIK_E_BUSY), "The log directory refused the append.");
+        return;
+    }
+    int16_t rc = check_standing(p);
     if (rc == KAFKA_NONE)
         rc = part_load(p);
-    if (rc == KAFKA_NONE) {
-        int seq = check_sequence(p, a, &c.head);
-        if (seq == 0)
-            rc = store_append(p, a, &c.head, &c.config, now_ms);
-        else if (seq > 0)
-            rc = (int16_t)seq;
-        if (rc == KAFKA_NONE && seq == 0) {
-            if (flush_class(p, &c.config) != CHRONIK_FLUSH_GROUP)
-                part_raise_hw(p, p->written, &fired);
-            wait_for(p, a, p->written);
-        }
-    }
-    a->log_start = p->log_start;
+    int seq = rc == KAFKA_NONE && !run_producer(r, a->head.producer_id) ? check_sequence(p, a) : 0;
+    if (rc != KAFKA_NONE || seq > 0)
+        a->error = rc != KAFKA_NONE ? rc : (int16_t)seq;
+    else if (seq == 0)
+        run_add(p, r, a);
+}
+
+void part_append_batches(struct part *p, struct part_append *list)
+{
+    struct part_fired fired = {0};
+    struct config_topic config;
+    os_mutex_lock(&p->mu);
+    config = p->config;
+    os_mutex_unlock(&p->mu);
+    struct run r; /* its arrays need no values */
+    r.config = &config;
+    r.now_ms = os_wall_ms(p->set->cfg.os);
+    r.n = 0;
+    r.busy = false;
+    check_all(list, &config, r.now_ms);
+
+    os_mutex_lock(&p->mu);
+    for (struct part_append *a = list; a; a = a->next)
+        if (a->error == KAFKA_NONE)
+            append_one(p, &r, a, &fired);
+    run_write(p, &r, &fired);
+    for (struct part_append *a = list; a; a = a->next)
+        a->log_start = p->log_start;
     os_mutex_unlock(&p->mu);
     part_fire(&fired);
-    return rc;
 }

@@ -114,19 +114,25 @@ struct part_append {
     uint8_t *batches; /* wire batches; patched in place: base offset, leader epoch, LogAppendTime */
     size_t n;
     int16_t acks;
-    int16_t api_version;    /* of Produce: codecs and error codes depend on it */
-    struct part_wait *wait; /* for acks != 0: queued unless the answer is ready */
+    int16_t api_version;      /* of Produce: codecs and error codes depend on it */
+    struct part_wait *wait;   /* for acks != 0: queued unless the answer is ready */
+    struct part_append *next; /* for the same partition, behind this one */
     /* out */
+    int16_t error; /* a Kafka code; on 0 the fields below are set */
     int64_t base_offset, log_append_time, log_start;
     int32_t record_error_index; /* -1 none */
     const char *message;        /* static text, or NULL */
     bool waiting;               /* wait->fn will be called */
     bool busy;                  /* refused for back-pressure: try again in a moment */
+    /* partition's; zero at first */
+    bool checked; /* found right; not done again when it is tried again */
+    struct batch_head head;
 };
 
-/* Validates, assigns offsets, appends. Returns a Kafka error code; on 0 the result fields are set, and `waiting` says
- * whether the answer must wait. Loop thread. */
-int16_t part_append_batches(struct part *p, struct part_append *a);
+/* Validates, assigns offsets, appends all that are linked behind `a`, in their order, with as few writes as can be:
+ * each gets an answer of its own, and `waiting` says whether that must wait. When one is refused as busy, those behind
+ * it are, too, so that their order stays. Loop thread. */
+void part_append_batches(struct part *p, struct part_append *a);
 /* Takes a waiter out; true when fn will not be called. */
 bool part_wait_cancel(struct part *p, struct part_wait *w);
 

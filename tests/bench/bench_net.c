@@ -231,7 +231,7 @@ int main(int argc, char **argv)
     int seconds = argc > 1 ? atoi(argv[1]) : 2, conns = argc > 2 ? atoi(argv[2]) : 4;
     int in_flight = argc > 3 ? atoi(argv[3]) : 5;
     struct net_config cfg = {.loops = 1};
-    struct net_handler h = {NULL, on_request, on_conn, on_conn, on_canceled};
+    struct net_handler h = {NULL, on_request, on_conn, on_conn, on_canceled, NULL};
     const struct net_listener_info *info;
     struct err e;
     struct net *n;

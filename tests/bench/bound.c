@@ -196,8 +196,7 @@ static void start(void)
         listen(bound.listener, 128) < 0 || getsockname(bound.listener, (struct sockaddr *)&a, &n) < 0)
         die("listen");
     for (int i = 0; i < bound.loops; i++)
-        if ((bound.epoll[i] = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
-            pthread_create(&t, NULL, loop, &bound.epoll[i]) != 0)
+        if ((bound.epoll[i] = epoll_create1(EPOLL_CLOEXEC)) < 0 || pthread_create(&t, NULL, loop, &bound.epoll[i]) != 0)
             die("a loop");
     if (pthread_create(&t, NULL, accept_all, NULL) != 0)
         die("a thread");

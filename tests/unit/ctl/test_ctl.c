@@ -89,7 +89,7 @@ static void on_canceled(void *arg, struct net_req *r)
 static void setup(void)
 {
     struct net_config cfg = {.loops = 1};
-    struct net_handler h = {NULL, on_request, on_conn, on_conn, on_canceled};
+    struct net_handler h = {NULL, on_request, on_conn, on_conn, on_canceled, NULL};
     const struct net_listener_info *info;
     struct err e;
     mode = ANSWER;

@@ -171,7 +171,7 @@ void fx_open(const struct net_config *cfg)
     static const struct net_config none;
     struct err e = {0};
     const struct net_listener_info *info;
-    struct net_handler h = {NULL, on_request, on_opened, on_closed, on_canceled};
+    struct net_handler h = {NULL, on_request, on_opened, on_closed, on_canceled, NULL};
     memset(&fx, 0, sizeof fx);
     log_set_sink(sink, NULL);
     os_mutex_init(&fx.lock, LOCK_LOG - 1);

@@ -144,7 +144,7 @@ static void make_file(void)
 static void start_server(void *arg)
 {
     struct net_config cfg = {.loops = 2, .max_in_flight = 5, .max_queued = 1 << 20};
-    struct net_handler h = {NULL, on_request, on_opened, on_closed, on_canceled};
+    struct net_handler h = {NULL, on_request, on_opened, on_closed, on_canceled, NULL};
     const struct net_listener_info *info;
     struct err e = {0};
     make_file();

@@ -42,6 +42,16 @@ static void fatal(void *arg, int32_t code, const char *text)
     ck_abort_msg("fatal %d: %s", code, text);
 }
 
+/* The store's append, counted; `refuse_appends` of them are refused as busy. */
+static struct chronik_store_ops counted;
+static int appends, refuse_appends;
+
+static int32_t counted_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32_t stride)
+{
+    appends++;
+    return refuse_appends > 0 && refuse_appends-- ? CHRONIK_E_BUSY : ops->append(s, a, n, stride);
+}
+
 static void spec_open(int32_t epoch)
 {
     struct err e = {0};
@@ -74,8 +84,11 @@ static void setup(void)
     ck_assert_int_gt(plugin_host_new(&hc, &host), 0);
     ck_assert_int_gt(os_exec_open(os, "low", 0, &low), 0);
     ops = p->ops;
+    counted = *ops;
+    counted.append = counted_append;
+    appends = refuse_appends = 0;
     struct part_set_config pc = {.os = os,
-                                 .ops = ops,
+                                 .ops = &counted,
                                  .flush = CHRONIK_FLUSH_GROUP,
                                  .node_id = 1,
                                  .producer_expiration_ms = 86400000,
@@ -132,10 +145,9 @@ static void reached(struct part_wait *wait, int16_t error)
 
 static struct batch_build build;
 
-/* A batch of n records; producer id -1: none. */
-static int16_t send_batch(struct sent *s, int n, int64_t ts, int64_t producer, int16_t epoch, int32_t seq)
+/* A batch of n records, not sent yet; producer id -1: none. The bytes live until the next one is made. */
+static void make_batch(struct sent *s, int n, int64_t ts, int64_t producer, int16_t epoch, int32_t seq)
 {
-    struct part *p = part_find(set, &id, 0);
     struct batch_head h = batch_build_plain(0, CODEC_NONE);
     const uint8_t *bytes;
     h.producer_id = producer;
@@ -150,9 +162,30 @@ static int16_t send_batch(struct sent *s, int n, int64_t ts, int64_t producer, i
     s->a.acks = -1;
     s->a.api_version = 9;
     s->a.wait = &s->wait;
-    int16_t rc = part_append_batches(p, &s->a);
+}
+
+static int16_t send_batch(struct sent *s, int n, int64_t ts, int64_t producer, int16_t epoch, int32_t seq)
+{
+    struct part *p = part_find(set, &id, 0);
+    make_batch(s, n, ts, producer, epoch, seq);
+    part_append_batches(p, &s->a);
     part_unref(p);
-    return rc;
+    return s->a.error;
+}
+
+/* Batches of one record each, with bytes of their own, that come together: n of producer 77 with sequences seq[i]. */
+static void send_together(struct sent *s, uint8_t bytes[][256], int n, const int32_t *seq)
+{
+    struct part *p = part_find(set, &id, 0);
+    for (int i = 0; i < n; i++) {
+        make_batch(&s[i], 1, 1000, 77, 0, seq[i]);
+        ck_assert_uint_le(s[i].a.n, 256);
+        s[i].a.batches = memcpy(bytes[i], s[i].a.batches, s[i].a.n);
+        if (i > 0)
+            s[i - 1].a.next = &s[i].a;
+    }
+    part_append_batches(p, &s[0].a);
+    part_unref(p);
 }
 
 static void settle(void)
@@ -221,6 +254,77 @@ START_TEST(k4_a_repeat_in_flight_shares_the_first_ones_offset_and_completion)
     settle();
     ck_assert(first.fired == 1 && again.fired == 1 && next.fired == 1 && gap.fired == 0);
     ck_assert_int_eq(read_from(0).view.log_end, 6);
+}
+END_TEST
+
+START_TEST(batches_that_come_together_are_one_append_with_an_answer_each)
+{
+    struct sent s[5];
+    uint8_t bytes[5][256];
+    send_together(s, bytes, 5, (int32_t[]){0, 1, 2, 3, 4});
+    ck_assert_int_eq(appends, 1);
+    settle();
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(s[i].a.error, KAFKA_NONE);
+        ck_assert_int_eq(s[i].a.base_offset, i);
+        ck_assert_int_eq(s[i].fired, 1);
+    }
+    ck_assert_int_eq(read_from(0).view.high_watermark, 5);
+}
+END_TEST
+
+START_TEST(k4_sequences_are_checked_among_batches_that_come_together)
+{
+    struct sent s[5];
+    uint8_t bytes[5][256];
+    send_together(s, bytes, 5, (int32_t[]){0, 1, 1, 3, 2});
+    settle();
+    ck_assert_int_eq(s[2].a.error, KAFKA_NONE);
+    ck_assert_int_eq(s[2].a.base_offset, 1);
+    ck_assert(s[1].fired == 1 && s[2].fired == 1);
+    ck_assert_int_eq(s[3].a.error, KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER);
+    ck_assert_int_eq(s[4].a.error, KAFKA_NONE);
+    ck_assert_int_eq(s[4].a.base_offset, 2);
+    ck_assert_int_eq(read_from(0).view.log_end, 3);
+}
+END_TEST
+
+START_TEST(what_stands_behind_a_batch_that_was_refused_as_busy_is_refused_too)
+{
+    struct sent s[3];
+    uint8_t bytes[3][256];
+    struct part *p = part_find(set, &id, 0);
+    refuse_appends = 1;
+    send_together(s, bytes, 3, (int32_t[]){0, 1, 1});
+    for (int i = 0; i < 3; i++)
+        ck_assert(s[i].a.error != KAFKA_NONE && s[i].a.busy);
+    ck_assert_int_eq(read_from(0).view.log_end, 0);
+    part_append_batches(p, &s[0].a);
+    part_unref(p);
+    settle();
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(s[i].a.error, KAFKA_NONE);
+        ck_assert_int_eq(s[i].a.base_offset, i < 2 ? i : 1);
+        ck_assert_int_eq(s[i].fired, 1);
+    }
+}
+END_TEST
+
+START_TEST(a_busy_batch_of_a_topic_with_log_append_time_is_right_when_it_is_tried_again)
+{
+    struct sent s;
+    uint8_t bytes[1][256];
+    struct part *p = part_find(set, &id, 0);
+    topic.log_append_time = true;
+    spec_open(0);
+    refuse_appends = 1;
+    send_together(&s, bytes, 1, (int32_t[]){0});
+    ck_assert(s.a.busy);
+    part_append_batches(p, &s.a);
+    part_unref(p);
+    settle();
+    ck_assert_int_eq(s.a.error, KAFKA_NONE);
+    ck_assert_int_eq(s.fired, 1);
 }
 END_TEST
 
@@ -383,9 +487,12 @@ START_TEST(what_clients_may_not_send_is_refused_with_kafkas_codes)
     struct part *p = part_find(set, &id, 0);
     ck_assert_int_eq(send_and_settle(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
     s.a.batches[70] ^= 1;
-    ck_assert_int_eq(part_append_batches(p, &s.a), KAFKA_CORRUPT_MESSAGE);
+    s.a.checked = false;
+    part_append_batches(p, &s.a);
+    ck_assert_int_eq(s.a.error, KAFKA_CORRUPT_MESSAGE);
     s.a.n = 0;
-    ck_assert_int_eq(part_append_batches(p, &s.a), KAFKA_INVALID_RECORD);
+    part_append_batches(p, &s.a);
+    ck_assert_int_eq(s.a.error, KAFKA_INVALID_RECORD);
     ck_assert_int_eq(part_check_leader(p, -1), KAFKA_NONE);
     ck_assert_int_eq(part_check_leader(p, 1), KAFKA_UNKNOWN_LEADER_EPOCH);
     spec_open(2);
@@ -406,6 +513,10 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, c1_an_append_is_answered_and_readable_only_when_durable);
     tcase_add_test(t, k4_a_repeat_in_flight_shares_the_first_ones_offset_and_completion);
+    tcase_add_test(t, batches_that_come_together_are_one_append_with_an_answer_each);
+    tcase_add_test(t, k4_sequences_are_checked_among_batches_that_come_together);
+    tcase_add_test(t, what_stands_behind_a_batch_that_was_refused_as_busy_is_refused_too);
+    tcase_add_test(t, a_busy_batch_of_a_topic_with_log_append_time_is_right_when_it_is_tried_again);
     tcase_add_test(t, a_waiting_fetch_wakes_once_when_enough_bytes_are_there);
     tcase_add_test(t, k3_offsets_by_time_are_those_of_records_not_of_batches);
     tcase_add_test(t, epochs_are_found_again_after_the_partition_was_reopened);
