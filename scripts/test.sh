@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test [TIER|NAME...]: without argument unit sim e2e clients; all: everything; NAME: the programs whose path contains it
+# test [--full] [TIER|NAME...]: without argument unit sim e2e clients; all: everything; NAME: the programs whose path contains it
 . "$(dirname "$0")/lib/common.sh"
 
 quick="unit sim e2e clients"
@@ -8,6 +8,14 @@ totals=$top/build/test-totals
 export CHRONIK_SHARED
 CHRONIK_SHARED=$(shared_dir)
 [ -n "$CHRONIK_SHARED" ] || unset CHRONIK_SHARED
+
+# --full: the clients' suites in their whole length, else what fits continuous integration.
+bound_of_one=600
+words=()
+for word in "$@"; do
+    if [ "$word" = --full ]; then export CHRONIK_CLIENTS_FULL=1 bound_of_one=3600; else words+=("$word"); fi
+done
+set -- "${words[@]}"
 
 # programs DIR TIER: the registered test programs of a tier; DIR is a configured build.
 programs() {
@@ -52,12 +60,12 @@ tier_programs() {
     build_tests
     list=$(programs build "$1")
     [ -n "$list" ] || { echo "  no test is registered in this tier"; return 0; }
-    run_in build "$2" "$3" $list
+    run_in build "$2" "$3" "${@:4}" $list
 }
 tier_unit() { tier_programs unit "$jobs" 120; }
 tier_sim() { tier_programs sim "$jobs" 240; }
 tier_e2e() { tier_programs e2e 1 240; }
-tier_clients() { tier_programs clients 1 420; }
+tier_clients() { tier_programs clients 1 "$bound_of_one" --table; }
 tier_long() { CHRONIK_TEST_LONG=1 tier_programs_of "sim e2e" 600; }
 
 # The long variants: the same programs with larger bounds.
@@ -138,7 +146,7 @@ run_named() {
     list=$(make -s -C build print-tests | cut -d' ' -f2 | grep -F -- "$name" || true)
     [ -n "$list" ] || die "no tier and no test program is called '$name'; tiers: $everything"
     echo "$name:"
-    run_in build "$jobs" 600 --tail 200 $list || true
+    run_in build "$jobs" "$bound_of_one" --table --tail 200 $list || true
 }
 
 [ $# -gt 0 ] || set -- $quick

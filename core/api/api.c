@@ -173,7 +173,8 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
         api_drop(r, "out of memory for a request");
         return;
     }
-    int32_t rc = wire_decode(w->request, r->version, h->body, h->body_n, &r->arena, body, &e);
+    size_t used = 0; /* what follows is ignored, as Kafka does */
+    int32_t rc = wire_decode_prefix(w->request, r->version, h->body, h->body_n, &r->arena, body, &used, &e);
     if (rc < 0) {
         char why[sizeof e.text + 64];
         snprintf(why, sizeof why, "its %s request does not decode: %s", w->name, e.text);

@@ -7,10 +7,6 @@
 
 enum { WIRE_STRING_MOST = 32767 }; /* bytes of a string, compact ones too, as Kafka has it */
 
-/* As wire_decode, but bytes may be left over: *used says how many belong to the message. */
-int32_t wire_decode_prefix(const struct wire_msg *m, int version, const void *p, size_t n, struct arena *a, void *out,
-                           size_t *used, struct err *e) MUST_CHECK;
-
 /* Notes what is wrong and returns `code`. */
 int16_t batch_refuse(struct batch_problem *problem, int16_t code, int32_t record, const char *why);
 

@@ -137,6 +137,12 @@ const struct wire_api *wire_api(int key);
 int32_t wire_decode(const struct wire_msg *m, int version, const void *p, size_t n, struct arena *a, void *out,
                     struct err *e) MUST_CHECK;
 
+/* As wire_decode, but bytes may be left over: *used says how many belong to the message. Requests are read so, since
+ * Kafka never looks behind a message and clients lean on it: librdkafka 2.15 asks for all topics in Metadata 13 with
+ * three bytes too many. */
+int32_t wire_decode_prefix(const struct wire_msg *m, int version, const void *p, size_t n, struct arena *a, void *out,
+                           size_t *used, struct err *e) MUST_CHECK;
+
 /* ---- encoding ---- */
 
 /* Bytes that are not in the buffer: `n` of `ref`, to be sent before the byte at `at`. Ascending. */

@@ -294,7 +294,8 @@ static int take(struct cursor *c, void *out, uint64_t n)
 static int32_t load_seg(chronik_store_part *p, struct cursor *c)
 {
     struct disk_seg x;
-    if (!take(c, &x, sizeof x) || x.base < 0 || x.end < x.base || x.bytes > UINT32_MAX)
+    if (!take(c, &x, sizeof x) || x.base < 0 || x.end < x.base || x.end > p->written || x.bytes > UINT32_MAX ||
+        x.serial >= p->next_serial || (p->n_segs && x.base < p->segs[p->n_segs - 1]->end))
         return CHRONIK_E_CORRUPT;
     struct st_seg *g = seg_new(p, x.serial, x.base);
     if (!g || part_add_seg(p, g) < 0) {
@@ -322,7 +323,8 @@ static int32_t load_part(struct st_dir *d, struct cursor *c)
 {
     struct disk_part x;
     struct chronik_uuid topic;
-    if (!take(c, &x, sizeof x) || x.n_segs > (c->n - c->at) / sizeof(struct disk_seg) || x.log_start < 0)
+    if (!take(c, &x, sizeof x) || x.n_segs > (c->n - c->at) / sizeof(struct disk_seg) || x.log_start < 0 ||
+        x.written < x.log_start || x.pn >= atomic_load(&d->next_pn))
         return CHRONIK_E_CORRUPT;
     memcpy(topic.b, x.topic, 16);
     if (part_find(d->s, &topic, x.partition))

@@ -14,24 +14,27 @@ static int32_t bad_record(struct replay *y, const struct reclog_record *rec, con
         (unsigned long long)rec->number, rec->type, why);
 }
 
-static int32_t map_put(struct replay *y, chronik_store_part *p)
+static void map_put(struct replay *y, chronik_store_part *p)
 {
-    if (p->pn >= y->cap) {
-        uint32_t cap = p->pn + p->pn / 2 + 64;
-        chronik_store_part **v = realloc(y->by_pn, cap * sizeof(chronik_store_part *));
-        if (!v)
-            return CHRONIK_E_NOMEM;
-        memset(v + y->cap, 0, (cap - y->cap) * sizeof(chronik_store_part *));
-        y->by_pn = v;
-        y->cap = cap;
-    }
-    y->by_pn[p->pn] = p;
-    return CHRONIK_DONE;
+    chronik_store_part **at = &y->by_pn[p->pn % REPLAY_MAP];
+    p->pn_next = *at;
+    *at = p;
 }
 
 static chronik_store_part *map_get(const struct replay *y, uint32_t pn)
 {
-    return pn < y->cap ? y->by_pn[pn] : NULL;
+    chronik_store_part *p = y->by_pn[pn % REPLAY_MAP];
+    while (p && p->pn != pn)
+        p = p->pn_next;
+    return p;
+}
+
+static void map_take(struct replay *y, chronik_store_part *p)
+{
+    chronik_store_part **at = &y->by_pn[p->pn % REPLAY_MAP];
+    while (*at != p)
+        at = &(*at)->pn_next;
+    *at = p->pn_next;
 }
 
 /* Files stay open while they are dirty: when too many are, sync them now. */
@@ -69,12 +72,12 @@ static int32_t do_create(struct replay *y, const struct reclog_record *rec)
     memcpy(topic.b, w.topic, 16);
     if (map_get(y, w.pn) || part_find(y->d->s, &topic, w.partition))
         return CHRONIK_DONE;
+    if (w.pn == UINT32_MAX)
+        return bad_record(y, rec, "its partition number makes no sense");
     chronik_store_part *p = part_new(y->d->s, y->d, &topic, w.partition, w.pn);
-    if (!p || map_put(y, p) < 0) {
-        if (p)
-            part_unref(p);
+    if (!p)
         return CHRONIK_E_NOMEM;
-    }
+    map_put(y, p);
     part_insert(y->d->s, p);
     p->applied = rec->number;
     if (w.pn >= atomic_load(&y->d->next_pn))
@@ -173,6 +176,24 @@ static void rewind_to(chronik_store_part *p, struct st_seg *g, const struct wal_
     g->idx_chunks = -1;
 }
 
+/* Whether the record's batches follow one another and are as long as they say. */
+static int batches_fit(const struct wal_append_head *h, const uint8_t *at, uint64_t bytes)
+{
+    int64_t end = h->first;
+    uint64_t sum = 0;
+    if (h->n_batches == 0 || h->first < 0 || h->base < 0 || h->serial == UINT32_MAX)
+        return 0;
+    for (uint32_t i = 0; i < h->n_batches; i++, at += sizeof(struct wal_batch)) {
+        struct wal_batch b;
+        memcpy(&b, at, sizeof b);
+        if (b.base < end || b.last < b.base || b.last == INT64_MAX || b.bytes < ST_BATCH_HEAD || b.bytes > bytes - sum)
+            return 0;
+        end = b.last + 1;
+        sum += b.bytes;
+    }
+    return sum == bytes;
+}
+
 static int32_t do_append(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
 {
     struct wal_append_head h;
@@ -186,6 +207,8 @@ static int32_t do_append(struct replay *y, const struct reclog_record *rec, chro
         return bad_record(y, rec, "wrong number of batches");
     left -= h.n_batches * sizeof(struct wal_batch);
     const uint8_t *bytes = at + h.n_batches * sizeof(struct wal_batch);
+    if (!batches_fit(&h, at, left))
+        return bad_record(y, rec, "its batches do not fit it");
     int32_t r = append_target(y, rec, p, &h, &g);
     if (r < 0)
         return r;
@@ -201,7 +224,7 @@ static int32_t do_append(struct replay *y, const struct reclog_record *rec, chro
             seg_put(g);
         }
     }
-    if (r > 0 && h.position != g->bytes)
+    if (r > 0 && (h.position != g->bytes || h.first < g->end))
         return bad_record(y, rec, "its position is not the end of its segment");
     if (r > 0)
         r = append_bytes(y, p, g, &h, bytes, left);
@@ -259,6 +282,8 @@ static int32_t do_truncate_prefix(struct replay *y, const struct reclog_record *
     if (rec->n != sizeof w)
         return bad_record(y, rec, "wrong size");
     memcpy(&w, rec->data, sizeof w);
+    if (w.offset < 0)
+        return bad_record(y, rec, "its offset makes no sense");
     y->d->os_mode |= w.nowal;
     if (y->d->os_mode && w.offset > p->written)
         r = part_extend(y, p, w.next_serial);
@@ -274,6 +299,9 @@ static int32_t do_truncate_suffix(struct replay *y, const struct reclog_record *
     if (rec->n != sizeof w)
         return bad_record(y, rec, "wrong size");
     memcpy(&w, rec->data, sizeof w);
+    struct st_seg *g = seg_by_serial(p, w.serial);
+    if (w.offset < 0 || (g && g->end > w.offset && w.bytes > g->bytes))
+        return bad_record(y, rec, "its place makes no sense");
     y->d->os_mode |= w.nowal;
     if (y->d->os_mode && w.offset > p->written)
         r = part_extend(y, p, w.next_serial);
@@ -289,7 +317,7 @@ static int32_t do_truncate_suffix(struct replay *y, const struct reclog_record *
 static int32_t do_delete(struct replay *y, chronik_store_part *p)
 {
     part_remove(y->d->s, p);
-    y->by_pn[p->pn] = NULL;
+    map_take(y, p);
     p->deleted = 1;
     part_doom_folder(p);
     part_doom(p, 0, p->n_segs);
@@ -491,10 +519,13 @@ static int32_t dir_recover(struct st_dir *d, struct errtext *e)
     struct chronik_file *mark = NULL;
     int32_t r = CHRONIK_DONE;
     d->replay = &y;
+    y.by_pn = calloc(REPLAY_MAP, sizeof *y.by_pn);
+    if (!y.by_pn)
+        r = CHRONIK_E_NOMEM;
     for (uint32_t i = 0; i < ST_HASH && r > 0; i++)
-        for (chronik_store_part *p = s->table[i]; p && r > 0; p = p->next)
+        for (chronik_store_part *p = s->table[i]; p; p = p->next)
             if (p->dir == d)
-                r = map_put(&y, p);
+                map_put(&y, p);
     if (r > 0 && s->h->file_open(s->h->ctx, d->no, "os-mode", CHRONIK_FILE_READ, &mark) > 0) {
         s->h->file_close(mark);
         d->os_mode = d->os_marked = 1;

@@ -5,11 +5,13 @@
 
 #include "store.h"
 
+enum { REPLAY_MAP = 1 << 14 };
+
 struct replay {
     struct st_dir *d;
     struct errtext *e;
-    chronik_store_part **by_pn;
-    uint32_t cap, first_unknown_pn;
+    chronik_store_part **by_pn; /* REPLAY_MAP chains over pn_next */
+    uint32_t first_unknown_pn, reserved;
     uint64_t records, bytes, cut;
 };
 

@@ -195,7 +195,7 @@ int32_t replace_replay(chronik_store_part *p, const void *data, uint32_t bytes)
         return CHRONIK_E_CORRUPT;
     memcpy(&x, data, sizeof x);
     uint32_t n = range_find(p, x.from, x.end, &first);
-    if (n == 0)
+    if (n == 0 || x.bytes > UINT32_MAX || x.serial == UINT32_MAX)
         return CHRONIK_E_CORRUPT;
     struct st_seg *g = seg_new(p, x.serial, x.from);
     if (!g)

@@ -94,7 +94,8 @@ struct st_sidecar {
 };
 
 struct chronik_store_part {
-    chronik_store_part *next; /* hash chain */
+    chronik_store_part *next;    /* hash chain */
+    chronik_store_part *pn_next; /* replay's map */
     chronik_store *s;
     struct st_dir *dir;
     struct chronik_uuid topic;

@@ -105,6 +105,9 @@ def show(r, args):
     counts = f"{r.passed} passed" + (f", {len(r.failed)} failed" if r.failed else "") + \
         (f", {len(r.skipped)} skipped" if r.skipped else "")
     print(f"  {'FAIL' if r.failed else 'ok  '} {r.name}  {counts}  {r.seconds:.1f} s", flush=True)
+    if args.table:
+        for line in filter(TAP.match, read(r.log).splitlines()):
+            print(f"       {line}")
     for why in r.skipped:
         print(f"       skipped: {why}")
     for why in r.failed:
@@ -124,6 +127,7 @@ def main():
     p.add_argument("--timeout", type=int, default=120)
     p.add_argument("--tail", type=int, default=30)
     p.add_argument("--require-shared", action="store_true")
+    p.add_argument("--table", action="store_true", help="show the line of each single test, not only of those that failed")
     p.add_argument("--totals", required=True, help="file that gets a line: passed failed skipped")
     p.add_argument("programs", nargs="*")
     args = p.parse_args()

@@ -1,14 +1,23 @@
-"""common.py: fetching clients into build/clients and running one of them against a broker of its own."""
+"""common.py: fetching clients into a cache, running one of them against a broker of its own, and printing what came out. The cache
+lies outside the tree (CHRONIK_CLIENTS, else chronik-clients in the user's cache directory) and is shared by all checkouts: an
+entry's name holds a hash of what it was made from, and is made under a lock, so that it is made once and never half."""
+import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../e2e/lib"))
-from harness import BUILD, Broker  # noqa: E402
+from harness import Broker, wait_for  # noqa: E402, F401
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-CACHE = os.path.abspath(os.path.join(BUILD, "clients"))
+FULL = bool(os.environ.get("CHRONIK_CLIENTS_FULL"))
+LOGS = os.environ.get("CHRONIK_SUITE_LOGS")  # a directory in which brokers' and clients' logs stay
+KEPT = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "chronik-clients")
+CACHE = os.path.abspath(os.environ.get("CHRONIK_CLIENTS") or KEPT)
 
 
 def need(*tools):
@@ -18,17 +27,28 @@ def need(*tools):
             sys.exit(77)
 
 
-def once(name, make):
-    """make(directory) fills build/clients/NAME, once."""
-    path = os.path.join(CACHE, name)
-    if not os.path.isdir(path):
-        os.makedirs(CACHE, exist_ok=True)
-        new = path + ".new"
-        shutil.rmtree(new, ignore_errors=True)
-        os.makedirs(new)
-        make(new)
-        os.rename(new, path)
+def once(name, make, sources=(), key=""):
+    """The directory that make(directory) filled, once for these sources (files below this folder) and this key."""
+    sha = hashlib.sha256(key.encode())
+    for source in sources:
+        with open(os.path.join(HERE, source), "rb") as f:
+            sha.update(f.read())
+    path = os.path.join(CACHE, f"{name}-{sha.hexdigest()[:12]}")
+    os.makedirs(CACHE, exist_ok=True)
+    with open(path + ".lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(path):
+            new = path + ".new"
+            shutil.rmtree(new, ignore_errors=True)
+            os.makedirs(new)
+            make(new)
+            os.rename(new, path)
     return path
+
+
+def copy(sources, path):
+    for source in sources:
+        shutil.copy(os.path.join(HERE, source), path)
 
 
 def run(command, cwd=None, env=None, timeout=600):
@@ -39,19 +59,71 @@ def run(command, cwd=None, env=None, timeout=600):
     return done.stdout
 
 
-def with_broker(work, body):
-    """body(broker) between start and stop; shows the broker's log when it raises or the broker died."""
-    import tempfile
+def jars(pom):
+    """The directory of jars that a pom of this folder asks for, from Maven Central."""
+    return once(os.path.splitext(os.path.basename(pom))[0], sources=[pom], make=lambda path: run(
+        ["mvn", "-q", "-B", "-f", os.path.join(HERE, pom), "dependency:copy-dependencies", f"-DoutputDirectory={path}"]))
+
+
+@contextlib.contextmanager
+def broker(**settings):
+    """A broker that serves; its log is shown when it did not live to the end, or when the body raises."""
     with tempfile.TemporaryDirectory(prefix="chronik-clients-") as directory:
-        broker = Broker(directory).start()
+        b = Broker(directory, settings={k.replace("_", "."): v for k, v in settings.items()}).start()
         try:
-            return body(broker)
+            yield b
+        except BaseException:
+            print("# the broker's log ends with\n" + b.log()[-3000:], file=sys.stderr)
+            raise
         finally:
-            if broker.process.poll() is not None:
-                print(f"# the broker ended with {broker.process.returncode}\n" + broker.log()[-3000:], file=sys.stderr)
+            if b.process.poll() is not None:
+                print(f"# the broker ended with {b.process.returncode}\n" + b.log()[-3000:], file=sys.stderr)
             else:
-                broker.signal(15)
-                broker.wait()
+                b.signal(15)
+                b.wait()
+            if LOGS:
+                os.makedirs(LOGS, exist_ok=True)
+                shutil.copy(b.log_path, os.path.join(LOGS, f"broker-{b.port}.log"))
+
+
+def with_broker(body):
+    with broker() as b:
+        return body(b)
+
+
+class Skip(Exception):
+    """Why a test cannot run here."""
+
+
+class Table:
+    """Results line by line, as TAP; what was seen is shown as it comes, so that a run that is cut short tells its part."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def row(self, name, why="", skip=""):
+        """A passed test, or why it failed, or why it was skipped."""
+        self.count += 1
+        self.failed += bool(why)
+        print(f"{'not ok' if why else 'ok'} {self.count} - {name}" + (f": {' '.join(why.split())[:700]}" if why else "") +
+              (f" # SKIP {skip}" if skip else ""), flush=True)
+
+    def check(self, name, body):
+        """Runs body() as a test of this name (or of what name() says afterwards); what it raises is the reason of its failure. True
+        unless it failed."""
+        why = skip = ""
+        try:
+            body()
+        except Skip as e:
+            skip = str(e)
+        except Exception as e:  # every failure is one line of the table
+            why = f"{type(e).__name__}: {e}"
+        self.row(name() if callable(name) else name, why, skip)
+        return not why
+
+    def end(self):
+        print(f"1..{self.count}")
+        sys.exit(1 if self.failed or not self.count else 0)
 
 
 def renumber(outputs):

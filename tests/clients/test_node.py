@@ -2,18 +2,17 @@
 """kafkajs and @platformatic/kafka from npm produce; kcat reads back."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 
-from common import HERE, need, once, renumber, run, with_broker
+from common import copy, need, once, renumber, run, with_broker
 
+SOURCES = ("node/package.json", "node/produce.mjs")
 need("node", "npm", "kcat")
 
 
 def install(path):
-    for name in ("package.json", "produce.mjs"):
-        shutil.copy(os.path.join(HERE, "node", name), path)
+    copy(SOURCES, path)
     run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=path)
 
 
@@ -47,7 +46,7 @@ def one(broker, directory, number, case):
         return f"not ok 1 - {case}: {e}\n"
 
 
-directory = once("node", install)
+directory = once("node", install, SOURCES)
 cases = ["kafkajs:none:-1", "kafkajs:none:1", "kafkajs:none:0", "kafkajs:gzip:-1", "platformatic:none:-1",
          "platformatic:none:1", "platformatic:gzip:1", "platformatic:snappy:1", "platformatic:lz4:1", "platformatic:zstd:1"]
-sys.exit(renumber(with_broker(None, lambda b: [one(b, directory, i, c) for i, c in enumerate(cases)])))
+sys.exit(renumber(with_broker(lambda b: [one(b, directory, i, c) for i, c in enumerate(cases)])))

@@ -170,6 +170,19 @@ def any_bytes_on_the_port_close_the_connection_and_harm_nobody(work):
 
 
 @tests.test
+def bytes_behind_a_request_are_ignored_as_kafka_does(work):
+    b = tests.broker(work).start()
+    # ApiVersions 0 has no fields; Metadata 13 as librdkafka 2.15 asks for all topics: null, two flags, no tags, and three bytes
+    metadata_13 = struct.pack(">hhihs", 3, 13, 2, 1, b"c") + b"\0" + b"\0\0\0\0" + b"\1\0\0"
+    with socket.create_connection(("127.0.0.1", b.port), 5) as s:
+        for frame in (struct.pack(">hhih", 18, 0, 1, -1) + b"behind", metadata_13):
+            s.sendall(struct.pack(">i", len(frame)) + frame)
+            size = s.recv(4, socket.MSG_WAITALL)
+            check(size, "the connection was closed")
+            s.recv(struct.unpack(">i", size)[0], socket.MSG_WAITALL)
+
+
+@tests.test
 def the_admin_server_says_that_it_lives_and_what_it_counts(work):
     b = tests.broker(work).start()
     wait_for("the broker to be ready", lambda: b.admin("/readyz")[0] == 200)

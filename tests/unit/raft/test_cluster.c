@@ -1,7 +1,7 @@
 /* Unit tests of several replicas of the Raft core in the simulated world, step by step, and a few hundred seeds of the
  * simulation. The judge of the simulation checks every step of them. Names carry the id of the failure that they would
  * have caught. */
-#include "tests/raft-sim/sim.h"
+#include "tests/sim/raft/sim.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -240,8 +240,8 @@ START_TEST(seeds_of_the_simulation_hold)
 {
     for (uint64_t seed = 1; seed <= 300; seed++) {
         world_free(w);
-        if (!sim_run(w, seed, 4000, false)) {
-            ck_abort_msg("%s; repeat: ./dev raft-sim --seeds %llu --steps 4000", w->why, (unsigned long long)seed);
+        if (!sim_run(w, seed, 4000, NULL)) {
+            ck_abort_msg("%s; repeat: ./dev sim raft --seeds %llu --steps 4000", w->why, (unsigned long long)seed);
         }
     }
 }

@@ -35,7 +35,7 @@ static int hunt(struct world *w, uint64_t from, uint64_t to, uint64_t steps, con
         }
         rc_mutant = (enum rc_mutant)m;
         for (; seed <= to && !broken; seed++) {
-            broken = !sim_run(w, seed, steps, false);
+            broken = !sim_run(w, seed, steps, NULL);
             if (broken) {
                 printf("KILLED %s (%s): seed %llu of %llu: %s\n", mutants[m].name, mutants[m].text, U(seed), U(to),
                        w->why);
@@ -74,8 +74,10 @@ static void print(const struct counts *c)
            "partitions %llu\n",
            U(c->snapshots_taken), U(c->snapshots_sent), U(c->installed), U(c->crashes), U(c->torn), U(c->lost),
            U(c->repeated), U(c->partitions));
-    printf("configuration changes applied %llu (joint %llu), transfers asked %llu, leaders forgotten %llu\n",
-           U(c->changes), U(c->joint), U(c->transfers), U(c->forgets));
+    printf(
+        "configuration changes applied %llu (joint %llu), transfers asked %llu, leaders forgotten %llu, short reigns "
+        "%llu\n",
+        U(c->changes), U(c->joint), U(c->transfers), U(c->forgets), U(c->reigns));
 }
 
 /* After a failure: where each replica stands. */
@@ -142,20 +144,83 @@ static bool parse(int argc, char **argv, struct options *o)
 }
 
 #ifndef RC_MUTANTS
+static void print_line(const char *line)
+{
+    puts(line);
+}
+
+static struct {
+    char line[100][256];
+    unsigned long long n;
+} last;
+
+static void keep_line(const char *line)
+{
+    snprintf(last.line[last.n++ % 100], sizeof last.line[0], "%s", line);
+}
+
+/* The same complaint, whatever numbers it names. */
+static bool same_complaint(const char *a, const char *b)
+{
+    while (*a != '\0' && *b != '\0') {
+        if (*a >= '0' && *a <= '9' && *b >= '0' && *b <= '9') {
+            a += strspn(a, "0123456789");
+            b += strspn(b, "0123456789");
+        } else if (*a++ != *b++) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+/* The shortest run that ends with the same complaint, among this seed and the first few hundred; then its end. */
+static void minimise(struct world *w, uint64_t seed, uint64_t steps, const char *why)
+{
+    uint64_t best = seed, best_steps = steps;
+
+    for (uint64_t at = 50; at < best_steps; at *= 2) {
+        for (uint64_t s = 0; s <= 400 && best_steps > at; s++) {
+            uint64_t candidate = s == 0 ? seed : s;
+
+            if (!sim_run(w, candidate, at, NULL) && same_complaint(w->why, why)) {
+                best = candidate;
+                best_steps = at;
+            }
+            world_free(w);
+        }
+    }
+    last.n = 0;
+    sim_run(w, best, best_steps, keep_line);
+    printf("  shortest run found: ./dev sim raft --seeds %llu --steps %llu --verbose; it ends with\n", U(best),
+           U(best_steps));
+    for (unsigned long long i = last.n > 100 ? last.n - 100 : 0; i < last.n; i++) {
+        printf("    %s\n", last.line[i % 100]);
+    }
+    printf("    %8llu   %s\n", U(w->counts.steps), w->why);
+    print_replicas(w);
+    world_free(w);
+}
+
 static int survey(struct world *w, const struct options *o)
 {
     struct counts sum = {0};
     unsigned failed = 0;
 
     for (uint64_t seed = o->from; seed <= o->to && failed < 5; seed++) {
-        if (!sim_run(w, seed, o->steps, o->verbose)) {
-            printf("FAIL seed %llu, step %llu: %s\n  repeat: ./dev raft-sim --seeds %llu --steps %llu --verbose\n",
-                   U(seed), U(w->counts.steps), w->why, U(seed), U(o->steps));
-            print_replicas(w);
+        bool held = sim_run(w, seed, o->steps, o->verbose ? print_line : NULL);
+        char why[sizeof w->why];
+
+        add(&sum, &w->counts);
+        snprintf(why, sizeof why, "%s", w->why);
+        if (!held) {
+            printf("FAIL seed %llu, step %llu: %s\n  repeat: ./dev sim raft --seeds %llu --steps %llu --verbose\n",
+                   U(seed), U(w->counts.steps), why, U(seed), U(o->steps));
             failed++;
         }
-        add(&sum, &w->counts);
         world_free(w);
+        if (!held && failed == 1) {
+            minimise(w, seed, o->steps, why);
+        }
     }
     print(&sum);
     printf("seeds %llu-%llu: %u failed\n", U(o->from), U(o->to), failed);

@@ -43,9 +43,9 @@ static void cut_links(struct world *w)
 }
 
 /* Things are mended more often than broken, else nothing ever gets far enough to break in an interesting way. */
-static void mend(struct world *w, struct node *n)
+void sim_mend(struct world *w, struct node *n)
 {
-    n->paused = n->stalled = false;
+    n->paused = n->stalled = n->late = false;
     if (!n->alive) {
         world_start(w, n);
     }
@@ -59,12 +59,13 @@ static void fault(struct world *w)
     struct node *n = any_node(w);
 
     if (world_chance(w, 65)) {
-        mend(w, n);
+        sim_mend(w, n);
         return;
     }
     switch (world_random(w, 11)) {
     case 10:
-        n->stalled = !n->stalled; /* its disk answers nothing for a while */
+        n->stalled = world_chance(w, 50); /* its disk answers nothing for a while */
+        n->late = world_chance(w, 50);
         break;
     case 0:
     case 1:
@@ -192,6 +193,10 @@ static void step(struct world *w, const struct rc_config *cfg)
     struct node *n = live_node(w);
 
     w->counts.steps++;
+    if (world_random(w, 1000) < w->reigns) {
+        sim_episode(w);
+        return;
+    }
     if (dice < 400) {
         if (w->n_flight > 0) {
             world_deliver(w, (uint32_t)world_random(w, w->n_flight));
@@ -210,6 +215,8 @@ static void step(struct world *w, const struct rc_config *cfg)
         if (!n->stalled && !world_chance(w, w->slow_disk)) {
             world_disk(w, n);
         }
+    } else if (world_chance(w, n->late ? 5 : 50)) {
+        world_ack(w, n);
     } else {
         world_apply(w, n);
     }
@@ -334,14 +341,14 @@ static void heal(struct world *w)
     struct node *leader;
     struct rc_status st;
 
-    w->loss = w->repeat = 0;
+    w->loss = w->repeat = w->coarse = 0;
     w->healed = true;
     memset(w->cut, 0, sizeof w->cut);
     for (uint32_t i = 0; i < WORLD_NODES; i++) {
         if (w->nodes[i].exists && !w->nodes[i].alive) {
             world_start(w, &w->nodes[i]);
         }
-        w->nodes[i].paused = w->nodes[i].stalled = false;
+        w->nodes[i].paused = w->nodes[i].stalled = w->nodes[i].late = false;
     }
     rest_within(w, 300, "after healing"); /* without a proposal: a leader must get there by itself */
     leader = world_leader(w);
@@ -397,19 +404,23 @@ static struct rc_config random_config(struct world *w)
     return cfg;
 }
 
-bool sim_run(struct world *w, uint64_t seed, uint64_t steps, bool verbose)
+bool sim_run(struct world *w, uint64_t seed, uint64_t steps, void (*trace)(const char *line))
 {
     struct rc_conf conf = {0};
     struct rc_config cfg;
     uint64_t voters;
 
     world_init(w, seed);
-    w->verbose = verbose;
+    w->trace = trace;
+    w->verbose = trace != NULL;
     w->ambition = world_chance(w, 50) ? 10 : (uint32_t)world_random(w, 90);
     w->clients = 10 + (uint32_t)world_random(w, 120);
     w->trouble = 10 + (uint32_t)world_random(w, world_chance(w, 50) ? 40 : 150);
     w->slow_disk = world_chance(w, 50) ? 0 : (uint32_t)world_random(w, 98);
     w->haste = 30 + (uint32_t)world_random(w, 150);
+    w->reigns = world_chance(w, 60) ? 0 : (uint32_t)world_random(w, 40);
+    w->impatient = 12;
+    w->coarse = world_chance(w, 70) ? 0 : (uint32_t)world_random(w, 100);
     if (setjmp(w->broken) != 0) {
         return false;
     }

@@ -62,8 +62,11 @@ static void on_log(void *ctx, enum rc_level level, const char *text)
 {
     struct world *w = ctx;
 
+    char line[256];
+
     if (w->verbose) {
-        printf("%8llu   %s\n", U(w->counts.steps), text);
+        snprintf(line, sizeof line, "%8llu   %s", U(w->counts.steps), text);
+        w->trace(line);
     }
 }
 
@@ -109,6 +112,10 @@ static void put_flight(struct world *w, const struct rc_msg *m)
     w->flight[w->n_flight].due = w->counts.steps + (world_chance(w, 4) ? world_random(w, 3000) : 0);
     w->flight[w->n_flight].msg.entries = copy_entries(m->entries, m->n_entries);
     rc_snapshot_ref(m->snapshot);
+    if (m->type == RC_MSG_APPEND_REPLY && m->reject && world_chance(w, w->coarse)) {
+        w->flight[w->n_flight].msg.hint = world_random(w, m->hint + 1); /* lower than need be, and without a term */
+        w->flight[w->n_flight].msg.log_term = 0;
+    }
     w->n_flight++;
 }
 
@@ -260,17 +267,36 @@ static void restore_state(struct world *w, struct node *n, struct rc_snapshot *s
     judge_installed(w, n);
 }
 
+void world_ack(struct world *w, struct node *n)
+{
+    if (n->n_acks > 0) {
+        struct rc_ack ack = n->acks[0];
+
+        memmove(n->acks, n->acks + 1, --n->n_acks * sizeof *n->acks);
+        rc_persisted(n->rc, &ack);
+        judge_step(w, n);
+    }
+}
+
+/* Promises leave as soon as they are true; the core may hear of it much later. */
 static void acknowledge(struct world *w, struct node *n, struct rc_ready *rd)
 {
+    bool own = rd->snapshot != NULL; /* what the core tells itself needs the acknowledgement at once */
+
     for (uint32_t i = 0; i < rd->n_after; i++) {
         if (rd->after[i].to == n->id) {
+            own = true;
             judge_leaving(w, n, &rd->after[i]);
             rc_step(n->rc, &rd->after[i]);
         } else {
             send(w, n, &rd->after[i]);
         }
     }
-    rc_persisted(n->rc, &rd->ack);
+    if (n->late && !own && n->n_acks < WORLD_ACKS) {
+        n->acks[n->n_acks++] = rd->ack;
+    } else {
+        rc_persisted(n->rc, &rd->ack);
+    }
     if (rd->snapshot != NULL && rd->snapshot->index > n->applied) {
         restore_state(w, n, rd->snapshot);
         rc_snap_done(n->rc, rd->snapshot->index);
@@ -469,6 +495,7 @@ void world_start(struct world *w, struct node *n)
     }
     n->alive = true;
     n->seen_commit = 0;
+    n->n_acks = 0;
     n->alone = 0;
     n->was_leader = n->was_candidate = false;
     judge_step(w, n);
@@ -589,7 +616,8 @@ struct node *world_leader(struct world *w)
 
 static bool busy(const struct node *n)
 {
-    return n->n_jobs > 0 || (n->n_writes > 0 && !n->writes[n->n_writes - 1].acknowledged) || rc_has_ready(n->rc);
+    return n->n_jobs > 0 || n->n_acks > 0 || (n->n_writes > 0 && !n->writes[n->n_writes - 1].acknowledged) ||
+           rc_has_ready(n->rc);
 }
 
 void world_settle(struct world *w)
@@ -607,6 +635,7 @@ void world_settle(struct world *w)
             if (n->exists && n->alive && !n->paused && busy(n)) {
                 world_ready(w, n);
                 world_disk(w, n);
+                world_ack(w, n);
                 world_apply(w, n);
                 moved = true;
             }

@@ -8,7 +8,7 @@
 
 #include <setjmp.h>
 
-enum { WORLD_NODES = 12, WORLD_TERMS = 4096, WORLD_LOG = 8192, WORLD_PROPOSALS = 4096 };
+enum { WORLD_NODES = 12, WORLD_TERMS = 4096, WORLD_LOG = 8192, WORLD_PROPOSALS = 4096, WORLD_ACKS = 32 };
 
 /* What survives a crash. */
 struct disk {
@@ -35,6 +35,7 @@ struct job { /* committed entries on their way into the state */
 struct node {
     uint64_t id;
     bool exists, alive, paused, stalled;
+    bool late; /* acknowledgements of its writes are held up: written and sent is not yet told */
     struct rc_config cfg;
     struct rc *rc;
     struct disk disk;
@@ -42,6 +43,8 @@ struct node {
     uint32_t n_writes;
     struct job *jobs;
     uint32_t n_jobs;
+    struct rc_ack acks[WORLD_ACKS]; /* held up */
+    uint32_t n_acks;
     uint64_t applied;
     uint64_t digest;
     struct rc_conf conf;  /* as of applied */
@@ -70,7 +73,7 @@ struct proposal {
 
 struct counts {
     uint64_t steps, elections, proposals, acknowledged, refused, reads, truncations, snapshots_taken, snapshots_sent,
-        installed, crashes, torn, lost, repeated, partitions, changes, joint, transfers, forgets;
+        installed, crashes, torn, lost, repeated, partitions, changes, joint, transfers, forgets, reigns;
 };
 
 struct world {
@@ -83,8 +86,12 @@ struct world {
     uint32_t repeat;
     uint32_t clients, ambition;
     uint32_t trouble, haste; /* of 1000 steps: faults and operators' wishes; ticks */
+    uint32_t impatient;      /* percent of its turns that an acknowledgement that was held up arrives */
+    struct node *kings[2];   /* of the last reigns, newest first */
     bool healed;             /* nothing is held up any more */
     uint32_t slow_disk;      /* percent of its turns that a disk sleeps */
+    uint32_t reigns;         /* of 1000 steps: an episode begins */
+    uint32_t coarse;         /* percent of rejections with a poor hint, as of a peer of another version */
     /* the judge */
     uint64_t leader_of[WORLD_TERMS];
     uint64_t vote_of[WORLD_NODES][WORLD_TERMS];
@@ -103,6 +110,7 @@ struct world {
     jmp_buf broken;
     char why[512];
     bool verbose;
+    void (*trace)(const char *line); /* what the replicas say, when verbose */
 };
 
 uint64_t world_random(struct world *w, uint64_t below);
@@ -121,6 +129,7 @@ struct node *world_node(struct world *w, uint64_t id); /* NULL: does not exist *
 void world_tick(struct world *w, struct node *n);
 void world_ready(struct world *w, struct node *n); /* take a ready, if there is one */
 void world_disk(struct world *w, struct node *n);  /* the oldest unacknowledged write finishes */
+void world_ack(struct world *w, struct node *n);   /* the oldest acknowledgement that was held up arrives */
 void world_apply(struct world *w, struct node *n); /* the oldest job is applied */
 void world_deliver(struct world *w, uint32_t at);  /* a packet arrives, if its way is open */
 void world_drop(struct world *w, uint32_t at);

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# sim: deterministic simulation: raft | mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]
+. "$(dirname "$0")/lib/common.sh"
+
+what=${1:-}
+[ $# -gt 0 ] && shift
+case $what in
+raft) program=tests/sim/raft/raft-sim ;;
+mutants) program=tests/sim/raft/raft-mutants ;;
+*)
+    echo "usage: ./dev sim raft|mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]" >&2
+    exit 2
+    ;;
+esac
+need_packages "$build_packages"
+bootstrap
+configure_in build
+recheck_in build
+make -s -C build "$program" >&2
+exec "build/$program" "$@"
