@@ -11,7 +11,7 @@ import venv
 from common import FULL, HERE, LOGS, Table, broker, copy, jars, need, once, run
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "groups"))
-from harness import PARTITIONS, Group, Producer, create, joins_leaves_and_kills  # noqa: E402
+from group import PARTITIONS, Group, Producer, create, joins_leaves_and_kills  # noqa: E402
 
 PACKAGES = ("confluent-kafka==2.16.1", "aiokafka==0.14.0", "kafka-python==3.0.12", "cramjam")
 # What a client is called here, how it assigns, and whether continuous integration runs it.

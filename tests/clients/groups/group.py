@@ -1,4 +1,4 @@
-"""harness.py: a group of one client's members as processes, a producer beside it, and what must hold of the lines that the members
+"""group.py: a group of one client's members as processes, a producer beside it, and what must hold of the lines that the members
 print (README.md in this folder): every record is processed at least once, and no partition by two members in one generation."""
 import collections
 import json
