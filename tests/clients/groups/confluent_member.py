@@ -38,7 +38,8 @@ def revoked(consumer, partitions):
         consumer.incremental_unassign(partitions)
     else:
         consumer.unassign()
-    tell()
+    if not stopping:  # a consumer that closes no longer knows its assignment
+        tell()
 
 
 c = Consumer({"bootstrap.servers": broker, "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False,
