@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 
-from common import Table, broker, jars, need
+from common import Table, broker, jars, need, wait_for
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tools"))
 from programs import Programs, Unexpected  # noqa: E402
@@ -93,8 +93,10 @@ def configs_of_brokers_are_set_shown_and_removed(tools):
          r"^Completed updating default config for brokers in the cluster\.$")
     says(tools("configs", "--describe", *all_brokers), r"log.retention.ms=7200000 sensitive=false synonyms=\{DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=7200000")
     tools("configs", "--alter", *one, "--add-config", "log.retention.ms=5400000")
-    says(tools("configs", "--describe", *one), r"log.retention.ms=5400000 sensitive=false synonyms=\{DYNAMIC_BROKER_CONFIG:log.retention.ms=5400000, "
-         r"DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=7200000")
+    # a broker takes its own configuration in a moment later
+    wait_for("the broker's own value to count", lambda: re.search(
+        r"log.retention.ms=5400000 sensitive=false synonyms=\{DYNAMIC_BROKER_CONFIG:log.retention.ms=5400000, "
+        r"DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=7200000", tools("configs", "--describe", *one)), 20)
     says(tools("configs", "--describe", "--all", "--entity-type", "topics", "--entity-name", "beta"),
          r"retention.ms=5400000 sensitive=false synonyms=\{DYNAMIC_BROKER_CONFIG:log.retention.ms=5400000")
     tools("configs", "--alter", *one, "--delete-config", "log.retention.ms")
@@ -151,6 +153,77 @@ def a_partition_is_read_without_a_group(tools):
     text = tools("console-consumer", "--topic", "alpha", "--partition", str(partition), "--offset", "earliest", "--max-messages",
                  str(end - 100), "--timeout-ms", "20000", "--formatter-property", "print.offset=true", "--formatter-property", "print.value=false")
     equal("offsets", re.findall(r"^Offset:(\d+)$", text, re.M), [str(o) for o in range(100, end)])
+
+
+@test
+def consumer_groups_are_listed_described_reset_and_deleted(tools):
+    def group(*words, **more):
+        return tools("consumer-groups", *words, **more)
+
+    total = sum(tools.ends.values()) - 100
+    text = tools("console-consumer", "--topic", "alpha", "--group", "readers", "--from-beginning", "--max-messages", str(total),
+                 "--timeout-ms", "30000", "--formatter-property", "print.value=false", "--formatter-property", "print.partition=true")
+    equal("records read in a group", len(re.findall(r"^Partition:\d$", text, re.M)), total)
+    equal("groups", [g for g in group("--list").split() if g == "readers"], ["readers"])
+    says(tools("groups", "--list"), r"^readers\s+Classic\s+consumer")
+    says(group("--list", "--state"), r"^readers\s+Empty")
+    text = group("--describe", "--group", "readers")
+    for p, end in tools.ends.items():
+        says(text, rf"^readers\s+alpha\s+{p}\s+{end}\s+{end}\s+0\s+-")
+    says(group("--describe", "--group", "readers", "--state"), r"^readers\s+\S+ +\(\d+\)\s+.*Empty\s+0")
+    says(group("--reset-offsets", "--group", "readers", "--topic", "alpha", "--to-earliest", "--execute"), r"^readers\s+alpha\s+\d\s+\d+")
+    rows = re.findall(r"^readers\s+alpha\s+(\d)\s+(\d+)\s+(\d+)\s+(\d+)", group("--describe", "--group", "readers"), re.M)
+    equal("lag after a reset", sum(int(lag) for *_, lag in rows), total)
+    group("--delete-offsets", "--group", "readers", "--topic", "alpha:0")
+    equal("partitions with an offset", len(re.findall(r"^readers\s+alpha", group("--describe", "--group", "readers"), re.M)), 4)
+    says(group("--delete", "--group", "readers"), r"Deletion of requested consumer groups \('readers'\) was successful\.")
+    equal("groups", [g for g in group("--list").split() if g == "readers"], [])
+    says(group("--describe", "--group", "readers", status=None), r"GroupIdNotFoundException|Consumer group 'readers' does not exist")
+
+
+@test
+def verifiable_clients_agree_on_every_record(tools):
+    tools("topics", "--create", "--topic", "verified", "--partitions", "4")
+    first = tools.spawn("verifiable-consumer", "--topic", "verified", "--group-id", "verified", "--reset-policy", "earliest", "--verbose")
+    second = tools.spawn("verifiable-consumer", "--topic", "verified", "--group-id", "verified", "--reset-policy", "earliest", "--verbose")
+    consumers = (first, second)
+    try:
+        wait_for("both consumers to share the topic", lambda: all(owned(c) for c in consumers) and sum(map(owned, consumers), 0) == 4, 60)
+        says(tools("consumer-groups", "--describe", "--group", "verified", "--state"), r"^verified\s+.*Stable\s+2")
+        text = tools("consumer-groups", "--describe", "--group", "verified", "--members", "--verbose")
+        equal("members", len(re.findall(r"^verified\s+\S+\s+/127.0.0.1\s+\S+\s+2\s", text, re.M)), 2)
+        says(tools("consumer-groups", "--delete", "--group", "verified", status=None), r"GroupNotEmptyException")
+        producer = tools.spawn("verifiable-producer", "--topic", "verified", "--max-messages", "2000", "--acks", "-1")
+        equal("the producer's status", producer.wait(90), 0)
+        sent = {(e["partition"], e["offset"]): e["value"] for e in producer.named("producer_send_success")}
+        equal("records acknowledged", len(sent), 2000)
+        wait_for("all records to be consumed", lambda: sum(len(c.named("record_data")) for c in consumers) >= 2000, 60)
+        got = {(e["partition"], e["offset"]): e["value"] for c in consumers for e in c.named("record_data")}
+        equal("records consumed that are not those sent", [k for k in sent if got.get(k) != sent[k]], [])
+        first.signal(15)
+        first.wait()
+        wait_for("the other to own all", lambda: owned(second) == 4, 60)
+        second.signal(15)
+        second.wait()
+        text = tools("consumer-groups", "--describe", "--group", "verified")
+        for p in {p for p, _ in sent}:
+            says(text, rf"^verified\s+verified\s+{p}\s+(\d+)\s+\1\s+0\s")
+    finally:
+        for c in consumers:
+            c.end()
+
+
+def owned(consumer):
+    """Partitions of a verifiable consumer's last assignment."""
+    told = [e for e in consumer.events() if e["name"] in ("partitions_assigned", "partitions_revoked")]
+    return len(told[-1]["partitions"]) if told and told[-1]["name"] == "partitions_assigned" else 0
+
+
+@test
+def the_performance_consumer_reads_what_the_performance_producer_wrote(tools):
+    text = tools("consumer-perf-test", "--topic", "verified", "--num-records", "2000", "--timeout", "30000")
+    row = [field.strip() for field in text.splitlines()[-1].split(",")]
+    equal("records", row[4], "2000")
 
 
 @test
