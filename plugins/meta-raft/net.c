@@ -1,86 +1,243 @@
-/* net.c: the network side of a replica that is alone: there is nobody to talk to. */
-#include "peer.h"
+/* net.c: the network side as a whole: its life, what the shell asks of it, the sentence that names who is missing, and
+ * leaving in good order. The parts: peer.c (whom we write to), accept.c (who writes to us), form.c (the first
+ * formation), forward.c (proposals), stream.c (snapshots), member.c (changes of the group). Raft executor. */
+#include "net.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+enum { LEAVE_MOST_MS = 1000, LACK_SAY_MS = 30000, LACK_FIRST_MS = 1000 };
+
+/* ---- life ---- */
 
 int32_t net_new(chronik_meta *m)
 {
+    m->net = calloc(1, sizeof *m->net);
+    if (!m->net)
+        return CHRONIK_E_NOMEM;
+    plist_init(&m->net->forwarded);
+    m->host.random(m->host.ctx, &m->net->nonce, sizeof m->net->nonce);
     return CHRONIK_DONE;
 }
+
 void net_free(chronik_meta *m)
 {
+    if (!m->net)
+        return;
+    free(m->net->seen);
+    free(m->net);
+    m->net = NULL;
 }
+
 void net_start(chronik_meta *m)
 {
+    m->net->started = true;
+    accept_start(m);
+    peers_update(m);
 }
-void net_turn(chronik_meta *m, int64_t now)
-{
-}
-void net_unformed(chronik_meta *m, int64_t now)
-{
-}
-void net_flush(chronik_meta *m)
-{
-}
-int64_t net_due(chronik_meta *m)
-{
-    return 0;
-}
-bool net_disk_full(chronik_meta *m)
-{
-    return false;
-}
-void net_boot_seen(chronik_meta *m, uint64_t replica, uint64_t boot, uint64_t nonce)
-{
-}
-void net_boots(chronik_meta *m, void (*each)(void *arg, uint64_t replica, uint64_t boot, uint64_t nonce), void *arg)
-{
-}
+
+/* Our boot counter is durable: others may hear of it. */
 void net_boot_durable(chronik_meta *m, uint64_t durable)
 {
+    if (m->net->started && !m->net->boot_known && durable >= m->boot_record) {
+        m->net->boot_known = true;
+        raft_post(m);
+    }
 }
-void net_send(chronik_meta *m, const struct rc_msg *msg)
+
+void net_turn(chronik_meta *m, int64_t now)
 {
+    pthread_mutex_lock(&m->lock);
+    uint64_t durable = m->durable;
+    pthread_mutex_unlock(&m->lock);
+    net_boot_durable(m, durable);
+    accept_turn(m, now);
+    peers_turn(m, now);
+    stream_turn(m);
+    if (!m->rc)
+        return;
+    net_install_done(m);
+    forward_turn(m, now);
+    member_turn(m, now);
+    lack_say(m, now);
 }
-void net_install(chronik_meta *m, const struct rc_snapshot *snap)
+
+void net_unformed(chronik_meta *m, int64_t now)
 {
+    char lack[sizeof m->lack];
+    form_turn(m, now);
+    net_lack(m, lack, sizeof lack);
+    pthread_mutex_lock(&m->lock);
+    memcpy(m->lack, lack, sizeof lack);
+    pthread_mutex_unlock(&m->lock);
+    lack_say(m, now);
+    if (m->rc)
+        raft_post(m);
 }
-void net_installed(chronik_meta *m, uint64_t index)
+
+static void earlier(int64_t *at, int64_t t)
 {
+    if (t && (!*at || t < *at))
+        *at = t;
 }
-void net_forward(chronik_meta *m, struct plist *q)
+
+int64_t net_due(chronik_meta *m)
 {
-    raft_answer(m, q, CHRONIK_E_NOT_LEADER);
+    const struct net *n = m->net;
+    int64_t at = peers_due(m);
+    earlier(&at, n->hello_due);
+    earlier(&at, n->leaving_until);
+    earlier(&at, n->lack_due);
+    earlier(&at, member_due(m));
+    if (!m->rc)
+        earlier(&at, n->form_again);
+    if (n->forwarded.head)
+        earlier(&at, n->forwarded.head->at + 5001 * RAFT_MS);
+    return at;
 }
+
+/* No room for what a leader would send or a proposer ask. */
+bool net_disk_full(chronik_meta *m)
+{
+    return reclog_admit(m->log, 64 << 10, 0) == CHRONIK_E_NOSPC;
+}
+
 void net_leader_changed(chronik_meta *m)
 {
+    forward_cancel(m);
+    raft_answer(m, &m->waiting, CHRONIK_E_CANCELED); /* perhaps committed, perhaps not: the proposer asks again */
 }
+
 void net_group_changed(chronik_meta *m)
 {
+    peers_update(m);
 }
+
+/* ---- who is missing ---- */
+
+static const char *reason(chronik_meta *m, const struct peer *p)
+{
+    if (p->refused)
+        return wire_refusal_text(p->refused);
+    if (peer_ready(p, LANE_TALK))
+        return p->info.formed && !m->rc ? "belongs to a quorum already" : "connected";
+    return p->why == CHRONIK_E_CLOSED     ? "refused"
+           : p->why == CHRONIK_E_TIMEDOUT ? "no answer"
+           : p->why                       ? util_code_text(p->why)
+                                          : "not reached yet";
+}
+
+static bool missing(chronik_meta *m, const struct peer *p)
+{
+    if (m->rc && !ids_have(&m->group_now->conf.voters, p->replica) &&
+        !ids_have(&m->group_now->conf.outgoing, p->replica))
+        return false;
+    return !peer_ready(p, LANE_TALK) || (!m->rc && p->info.formed);
+}
+
 void net_lack(chronik_meta *m, char *text, size_t n)
 {
-    snprintf(text, n, "no leader is elected yet");
+    size_t at = 0;
+    uint32_t count = 0;
+    const char *head = m->rc                ? "there is no leader; voters that are missing: "
+                       : m->quorum.voters.n ? "the quorum is not formed yet, which needs all voters; missing: "
+                                            : "this node belongs to no quorum yet; add it with: chronikctl meta add; "
+                                              "servers: ";
+    if (m->net->stale)
+        head = "this disk is an older copy of this replica: it does not vote; remove its folder meta-raft and add it "
+               "again; voters: ";
+    else if (m->rc && m->leads)
+        head = "voters that have not acknowledged: ";
+    at = (size_t)snprintf(text, n, "%s", head);
+    for (const struct peer *p = m->net->peers; p && at < n; p = p->next)
+        if (missing(m, p)) {
+            const char *comma = count++ ? ", " : "";
+            if (p->node == UINT32_MAX)
+                at += (size_t)snprintf(text + at, n - at, "%s%s (%s)", comma, p->address, reason(m, p));
+            else
+                at += (size_t)snprintf(text + at, n - at, "%s%u@%s (%s)", comma, p->node, p->address, reason(m, p));
+        }
+    if (!count && at < n)
+        snprintf(text + at, n - at, "none, an election is under way");
 }
+
+/* Once it has lasted a moment, again when it changes, and every half minute. */
+void lack_say(chronik_meta *m, int64_t now)
+{
+    struct net *n = m->net;
+    char text[sizeof n->lack_text];
+    if (m->rc && m->lead) {
+        n->lack_since = n->lack_due = 0;
+        n->lack_text[0] = 0;
+        return;
+    }
+    if (!n->lack_since) {
+        n->lack_since = now;
+        n->lack_due = now + (m->rc ? LACK_FIRST_MS : 100) * RAFT_MS;
+    }
+    if (now < n->lack_due)
+        return;
+    n->lack_due = now + 1000 * RAFT_MS;
+    net_lack(m, text, sizeof text);
+    if (strcmp(text, n->lack_text) == 0 && now - n->lack_said < LACK_SAY_MS * RAFT_MS)
+        return;
+    memcpy(n->lack_text, text, sizeof text);
+    n->lack_said = now;
+    util_log(&m->host, CHRONIK_LOG_WARN, "%s", text);
+}
+
+/* ---- the end ---- */
+
+/* The voter that has most of the log and answers; 0: none. */
+uint64_t net_successor(chronik_meta *m)
+{
+    struct rc_peer v[RC_MAX_MEMBERS];
+    uint32_t n = rc_peers(m->rc, v, RC_MAX_MEMBERS);
+    uint64_t best = 0, match = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct peer *p = peer_of(m, v[i].id);
+        if (!v[i].learner && p && peer_ready(p, LANE_BULK) && ids_have(&m->group_now->conf.voters, v[i].id) &&
+            (!best || v[i].match > match)) {
+            best = v[i].id;
+            match = v[i].match;
+        }
+    }
+    return best;
+}
+
+/* A leader that is told to stop hands over first: its followers need not notice its absence. */
 bool net_leaving(chronik_meta *m, int64_t now)
 {
-    return false;
+    struct net *n = m->net;
+    if (!m->rc || !m->leads || n->closing)
+        return false;
+    if (!n->leaving) {
+        uint64_t to = net_successor(m);
+        n->leaving = true;
+        int64_t most = m->quorum.election_ms < LEAVE_MOST_MS ? m->quorum.election_ms : LEAVE_MOST_MS;
+        n->leaving_until = to ? now + most * RAFT_MS : 0;
+        if (to)
+            rc_transfer(m->rc, to);
+    }
+    return now < n->leaving_until;
 }
+
 void net_cancel(chronik_meta *m)
 {
+    forward_cancel(m);
+    member_cancel(m);
 }
+
 void net_close(chronik_meta *m)
 {
+    m->net->closing = true;
+    m->net->leaving_until = 0;
+    accept_close(m);
+    peers_close(m);
 }
+
 bool net_closed(chronik_meta *m)
 {
-    return true;
-}
-int32_t member_change(chronik_meta *m, uint32_t op, uint32_t node_id, const char *address, struct chronik_done done)
-{
-    return CHRONIK_E_UNSUPPORTED;
-}
-int32_t member_transfer(chronik_meta *m, int32_t to_node, struct chronik_done done)
-{
-    return CHRONIK_E_UNSUPPORTED;
+    stream_turn(m);
+    return !m->net->conns && !m->net->dials && !stream_busy(m);
 }

@@ -442,7 +442,8 @@ static const struct chronik_plugin plugin = {
     .abi_minor = CHRONIK_META_MINOR,
     .host_major = CHRONIK_HOST_MAJOR,
     .host_minor = CHRONIK_HOST_MINOR,
-    .capabilities = CHRONIK_CAP_DURABLE | CHRONIK_CAP_POWER_SAFE | CHRONIK_CAP_LINEARIZABLE | CHRONIK_CAP_SNAPSHOT,
+    .capabilities = CHRONIK_CAP_DURABLE | CHRONIK_CAP_POWER_SAFE | CHRONIK_CAP_MULTI_NODE | CHRONIK_CAP_LINEARIZABLE |
+                    CHRONIK_CAP_MEMBERSHIP | CHRONIK_CAP_SNAPSHOT,
     .name = "meta-raft",
     .version = "0.1.0",
     .ops = &ops,

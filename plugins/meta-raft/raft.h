@@ -205,6 +205,9 @@ struct chronik_meta {
     uint64_t grown, ask_at;
     bool asked, snapshot_new; /* snapshot_new: the raft executor must tell the core */
     bool installing;          /* an event to install is on its way to the host */
+    bool installing_file;     /* a received snapshot is being put in its place */
+    bool writing_snapshot;    /* the host is writing one */
+    int32_t formed_rc;        /* of saving the identity file; 0: not yet */
     bool worker_busy;
     uint64_t heartbeat; /* mono ns of the last pass of the raft executor */
     char stalled[400], lack[300];
@@ -238,6 +241,7 @@ struct chronik_meta {
     uint64_t host_last;       /* last command among those handed out */
     uint64_t skip_to;         /* the host has these already */
     uint64_t catch_up;        /* the start is complete when this is handed out */
+    uint64_t install_index;   /* of the snapshot being installed */
     uint64_t lead;            /* the leader's replica; 0: none known */
     bool leads, caught_up, want_pending, installing_now;
     int64_t next_tick, campaign_at, commit_at, armed_at;

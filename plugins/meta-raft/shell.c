@@ -106,8 +106,6 @@ static void tell_role(chronik_meta *m, const struct rc_ready *rd)
     m->pub.role = ev->role; /* whoever hears of it may propose at once */
     m->pub.leader = ev->leader;
     pthread_mutex_unlock(&m->lock);
-    if (!m->leads)
-        raft_answer(m, &m->waiting, CHRONIK_E_CANCELED); /* perhaps committed, perhaps not: the proposer asks again */
     if (lost)
         net_leader_changed(m);
     if (rd->lead)

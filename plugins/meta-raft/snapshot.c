@@ -27,6 +27,7 @@ int32_t snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot *s, v
     struct writer *w = calloc(1, sizeof *w);
     struct group *g = calloc(1, sizeof *g);
     uint8_t *bytes = malloc(GROUP_MOST);
+    bool writing = false;
     int32_t rc = w && g && bytes ? CHRONIK_DONE : CHRONIK_E_NOMEM;
     if (rc > 0) {
         w->meta = m;
@@ -35,6 +36,14 @@ int32_t snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot *s, v
         w->grown = m->grown;
         pthread_mutex_unlock(&m->lock);
         rc = group_at(m, w->info.pos.index, g) ? CHRONIK_DONE : CHRONIK_E_STALE;
+        pthread_mutex_lock(&m->lock);
+        if (rc > 0 && (m->installing_file || m->installing))
+            rc = CHRONIK_E_BUSY; /* the leader's is further */
+        if (rc < 0)
+            m->asked = false;
+        else
+            m->writing_snapshot = writing = true;
+        pthread_mutex_unlock(&m->lock);
     }
     if (rc > 0) {
         uint32_t n = (uint32_t)group_encode(g, bytes, GROUP_MOST);
@@ -53,10 +62,16 @@ int32_t snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot *s, v
     }
     free(bytes);
     free(g);
-    if (rc < 0)
-        free(w);
-    else
+    if (rc > 0) {
         *out = w;
+        return rc;
+    }
+    if (writing) {
+        pthread_mutex_lock(&m->lock);
+        m->writing_snapshot = m->asked = false;
+        pthread_mutex_unlock(&m->lock);
+    }
+    free(w);
     return rc;
 }
 
@@ -75,13 +90,13 @@ int32_t snapshot_end(void *writer, uint32_t ok)
     bool right = w->bytes == w->info.bytes && w->crc == w->info.crc32c;
     pthread_mutex_lock(&m->lock);
     /* One that came from the leader meanwhile may be further: it stays. */
-    bool newer = w->info.pos.index > m->snapshot.pos.index && !m->installing;
+    bool newer = w->info.pos.index > m->snapshot.pos.index;
     pthread_mutex_unlock(&m->lock);
     int32_t rc = snapfile_end(w->file, ok && right && newer, NULL);
     if (ok && rc > 0)
         rc = !right ? CHRONIK_E_CORRUPT : !newer ? CHRONIK_E_STALE : rc;
     pthread_mutex_lock(&m->lock);
-    m->asked = false;
+    m->asked = m->writing_snapshot = false;
     if (ok && rc > 0) {
         m->snapshot = w->info;
         m->grown -= min_u64(w->grown, m->grown);

@@ -1,0 +1,175 @@
+/* net.h: the inside of the network side: peers that we dial, connections that came in, what is forwarded and streamed.
+ * Raft executor, but for `requests`, which are under the instance's mutex. */
+#ifndef META_RAFT_NET_H
+#define META_RAFT_NET_H
+
+#include "conn.h"
+#include "peer.h"
+#include "wire.h"
+
+enum {
+    LANE_TALK, /* votes, heartbeats, replies: bulk never blocks it */
+    LANE_BULK, /* appends, proposals, snapshots */
+    LANES,
+};
+
+struct peer;
+
+/* One direction of one lane: we write, the other side reads. */
+struct lane {
+    struct peer *peer;
+    uint32_t number;
+    struct conn *conn;
+    struct dial *dial; /* an attempt under way */
+    bool welcome;      /* the handshake is over */
+    int64_t retry_at, backoff, welcome_by;
+};
+
+/* A snapshot on its way to a peer. */
+struct sending {
+    chronik_meta *m;
+    struct peer *peer; /* NULL: nobody waits for it any more */
+    struct sending *next;
+    struct chronik_file *file;
+    struct chronik_task task;
+    uint64_t size, at, got;
+    int32_t rc;
+    bool reading; /* a worker has it, or what it read has not left */
+    bool done;    /* all of it has left */
+    bool ready;   /* buf holds what goes next; under the mutex */
+    uint8_t buf[WIRE_CHUNK_BYTES];
+};
+
+struct peer {
+    struct peer *next;
+    uint64_t replica; /* 0: not known yet */
+    uint32_t node;
+    char address[RAFT_ADDRESS];
+    struct lane lane[LANES];
+    struct hello info;    /* its last welcome */
+    bool told_form;       /* it has been sent the group on this connection */
+    bool suspect;         /* its stream broke: a refused port proves its death */
+    int32_t why;          /* last failure of dialing; 0 none */
+    uint32_t refused;     /* its last refusal, WIRE_OK none */
+    int64_t refused_said; /* when the log was told */
+    struct sending *sending;
+};
+
+/* A connection that came in. */
+struct inbound {
+    struct inbound *next;
+    struct conn *conn;
+    struct hello from;
+    bool welcome;
+    int64_t since;
+};
+
+/* A snapshot that comes in, into the file `incoming`. */
+struct receiving {
+    struct conn *from; /* NULL: it broke off */
+    uint64_t replica, term, size, at;
+    struct chronik_file *file;
+    struct chronik_task task;
+    bool verifying; /* a worker has it */
+    bool verified;  /* … and is done with it; under the mutex */
+    struct chronik_meta_snapshot s;
+    struct group group;
+    struct errtext error;
+    int32_t rc;
+};
+
+struct seen {
+    uint64_t replica, boot, nonce;
+};
+
+/* A change of the members that somebody asked for. */
+struct request {
+    struct request *next;
+    uint32_t op; /* as meta.h; 4: transfer */
+    int32_t node;
+    char address[RAFT_ADDRESS];
+    struct chronik_done done;
+    uint64_t index, term; /* of its last entry */
+    int64_t until;
+    uint32_t stage;
+};
+
+struct net {
+    void *listener;
+    struct peer *peers;
+    struct inbound *inbound;
+    uint32_t conns, n_inbound; /* connections that are not freed; … of those that came in */
+    uint32_t dials;            /* attempts under way */
+    struct seen *seen;
+    size_t n_seen, cap_seen;
+    uint64_t nonce;
+    bool started, boot_known, closing, stale;
+    bool forming; /* the identity file is being written */
+    bool decided; /* it was this node that formed the group */
+    int64_t form_again;
+    struct plist forwarded; /* sent to the leader, not yet in its log */
+    uint64_t forward_number;
+    uint64_t forward_to; /* the replica that has them */
+    struct receiving *receiving;
+    struct sending *sendings;
+    uint32_t workers;                 /* sendings that are not freed */
+    struct book book;                 /* of the snapshot last received */
+    struct request *requests, *doing; /* requests: under the mutex */
+    int64_t leaving_until;
+    bool leaving;
+    int64_t hello_due; /* when a connection that has not said who it is must be closed; 0: none */
+    int64_t lack_since, lack_due, lack_said, inbound_said;
+    char lack_text[300];
+};
+
+/* peer.c */
+struct peer *peer_of(chronik_meta *m, uint64_t replica);
+void peer_hello(chronik_meta *m, const struct peer *p, uint32_t lane, struct hello *h);
+bool peer_ready(const struct peer *p, uint32_t lane);
+void peers_update(chronik_meta *m);
+void peers_turn(chronik_meta *m, int64_t now);
+void peers_close(chronik_meta *m);
+int64_t peers_due(chronik_meta *m);
+void peer_kick(chronik_meta *m, const struct hello *h);
+void peer_died(chronik_meta *m, uint64_t replica, const char *address, const char *proof);
+int64_t net_now(chronik_meta *m);
+/* WIRE_OK, or WIRE_STALE when the counter is not above what was seen. */
+uint32_t net_boot_check(chronik_meta *m, const struct hello *h);
+
+/* accept.c */
+void accept_start(chronik_meta *m);
+void accept_turn(chronik_meta *m, int64_t now);
+void accept_close(chronik_meta *m);
+
+/* form.c */
+void form_turn(chronik_meta *m, int64_t now);
+void form_tell(chronik_meta *m, struct peer *p);
+bool form_told(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
+
+/* forward.c */
+bool forward_propose(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
+void forward_cancel(chronik_meta *m);
+void forward_turn(chronik_meta *m, int64_t now);
+bool forward_proposed(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
+
+/* stream.c */
+void stream_send(chronik_meta *m, struct peer *p);
+void stream_turn(chronik_meta *m);
+void stream_drop(struct peer *p); /* the peer is lost */
+bool stream_begin(chronik_meta *m, struct inbound *in, const uint8_t *p, uint32_t n);
+bool stream_chunk(chronik_meta *m, struct inbound *in, const uint8_t *p, uint32_t n);
+bool stream_result(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
+void stream_lost(chronik_meta *m, struct conn *c); /* the connection that it came by */
+bool stream_busy(chronik_meta *m);                 /* a worker is at it */
+void net_install_done(chronik_meta *m);
+
+/* net.c */
+void lack_say(chronik_meta *m, int64_t now);
+uint64_t net_successor(chronik_meta *m);
+
+/* member.c */
+void member_turn(chronik_meta *m, int64_t now);
+void member_cancel(chronik_meta *m);
+int64_t member_due(chronik_meta *m);
+
+#endif

@@ -1,0 +1,446 @@
+/* peer.c: the peers that this replica writes to: dialing, the handshake, two lanes each, and what a lost connection
+ * proves. A peer is dialed for every member of the group, for the named voters while there is no group, and for the
+ * servers through which a new node finds its quorum. Reconnecting backs off with jitter from 50 ms to 2 s, and begins
+ * anew when the peer dials us. Raft executor. */
+#include "net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    BACKOFF_MS = 50,
+    BACKOFF_MOST_MS = 2000,
+    DIAL_MS = 2000,
+    WELCOME_MS = 3000,
+    BULK_MOST = 32 << 20,
+    SAY_MS = 30000
+};
+
+/* An attempt to connect; it outlives the lane when that is dropped. */
+struct dial {
+    chronik_meta *m;
+    struct lane *lane; /* NULL: nobody waits for it any more */
+    struct chronik_stream *stream;
+};
+
+int64_t net_now(chronik_meta *m)
+{
+    return m->host.mono_ns(m->host.ctx);
+}
+
+struct peer *peer_of(chronik_meta *m, uint64_t replica)
+{
+    for (struct peer *p = m->net->peers; p; p = p->next)
+        if (p->replica == replica)
+            return p;
+    return NULL;
+}
+
+bool peer_ready(const struct peer *p, uint32_t lane)
+{
+    return p->lane[lane].conn && p->lane[lane].welcome;
+}
+
+/* ---- what a lost connection means ---- */
+
+/* Its stream broke and its port refuses, or somebody else answers there: it is dead, nobody need wait for the silence
+ * to last. Every follower that sees the same forgets it, then one after another asks for pre-votes. */
+void peer_died(chronik_meta *m, uint64_t replica, const char *address, const char *proof)
+{
+    if (!m->rc || m->lead != replica || !replica || m->leads)
+        return;
+    util_log(&m->host, CHRONIK_LOG_INFO, "the leader, %s, is gone: %s", address, proof);
+    rc_forget_leader(m->rc);
+    raft_campaign_in(m, (int64_t)raft_random(m, 50) * RAFT_MS);
+    raft_post(m);
+}
+
+static void proven_dead(chronik_meta *m, struct peer *p)
+{
+    p->suspect = false;
+    peer_died(m, p->replica, p->address, "its connection broke and its port refuses");
+}
+
+static void again_later(chronik_meta *m, struct lane *l, int64_t least)
+{
+    int64_t b = l->backoff ? l->backoff * 2 : BACKOFF_MS * RAFT_MS;
+    l->backoff = b < BACKOFF_MOST_MS * RAFT_MS ? b : BACKOFF_MOST_MS * RAFT_MS;
+    int64_t wait = l->backoff / 2 + (int64_t)raft_random(m, (uint64_t)l->backoff / 2);
+    l->retry_at = net_now(m) + (wait > least ? wait : least);
+}
+
+static void lane_drop(struct lane *l)
+{
+    if (l->conn) {
+        struct conn *c = l->conn;
+        l->conn = NULL;
+        conn_close(c);
+    }
+    l->welcome = false;
+}
+
+static void lane_lost(struct conn *c, int32_t why)
+{
+    struct lane *l = c->owner;
+    struct peer *p = l->peer;
+    chronik_meta *m = c->m;
+    bool was = l->welcome;
+    l->conn = NULL;
+    l->welcome = false;
+    p->why = why;
+    if (p->sending)
+        stream_drop(p);
+    if (m->rc && p->replica && was)
+        rc_report_unreachable(m->rc, p->replica);
+    if (l->number == LANE_BULK) {
+        if (p->replica == m->net->forward_to)
+            forward_cancel(m);
+        again_later(m, l, 0);
+        return;
+    }
+    lane_drop(&p->lane[LANE_BULK]);
+    p->told_form = false;
+    if (p->replica == m->net->forward_to)
+        forward_cancel(m);
+    if (was && !m->net->closing) { /* at once: a refused port is evidence */
+        p->suspect = true;
+        l->backoff = 0;
+        l->retry_at = net_now(m);
+    } else {
+        again_later(m, l, 0);
+    }
+}
+
+/* ---- the handshake ---- */
+
+void peer_hello(chronik_meta *m, const struct peer *p, uint32_t lane, struct hello *h)
+{
+    *h = (struct hello){.lane = lane,
+                        .formed = m->id.formed && m->rc,
+                        .group_id = m->id.group_id,
+                        .node = m->cfg.node_id,
+                        .replica = m->id.replica,
+                        .boot = m->hard.boot,
+                        .nonce = m->net->nonce,
+                        .want = p ? p->replica : 0,
+                        .voters_hash = m->quorum.voters_hash,
+                        .wants_join = m->quorum.auto_join && !m->id.formed};
+    if (!h->formed)
+        memset(&h->group_id, 0, sizeof h->group_id);
+    memcpy(h->address, m->quorum.address, sizeof h->address);
+}
+
+static void refused(chronik_meta *m, struct peer *p, uint32_t status)
+{
+    int64_t now = net_now(m);
+    bool news = p->refused != status || now - p->refused_said > SAY_MS * RAFT_MS;
+    p->refused = status;
+    if (status == WIRE_STALE && !m->net->stale) {
+        m->net->stale = true; /* never vote again: we may have voted already in a life that this disk does not know */
+        news = true;
+    }
+    if (!news)
+        return;
+    p->refused_said = now;
+    util_log(&m->host, status == WIRE_STALE ? CHRONIK_LOG_ERROR : CHRONIK_LOG_WARN,
+             "%s refuses this node, or is refused by it: %s", p->address, wire_refusal_text(status));
+}
+
+/* Counts a boot that is higher than any before; the log remembers it. */
+uint32_t net_boot_check(chronik_meta *m, const struct hello *h)
+{
+    struct net *n = m->net;
+    for (size_t i = 0; i < n->n_seen; i++) {
+        struct seen *s = &n->seen[i];
+        if (s->replica != h->replica)
+            continue;
+        if (h->boot < s->boot || (h->boot == s->boot && h->nonce != s->nonce))
+            return WIRE_STALE;
+        if (h->boot == s->boot)
+            return WIRE_OK;
+    }
+    net_boot_seen(m, h->replica, h->boot, h->nonce);
+    disk_peer(m, h->replica, h->boot, h->nonce);
+    return WIRE_OK;
+}
+
+void net_boot_seen(chronik_meta *m, uint64_t replica, uint64_t boot, uint64_t nonce)
+{
+    struct net *n = m->net;
+    size_t i = 0;
+    while (i < n->n_seen && n->seen[i].replica != replica)
+        i++;
+    if (i == n->cap_seen) {
+        size_t cap = n->cap_seen ? n->cap_seen * 2 : 16;
+        struct seen *v = realloc(n->seen, cap * sizeof *v);
+        CHECK(v != NULL);
+        n->seen = v;
+        n->cap_seen = cap;
+    }
+    n->seen[i] = (struct seen){replica, boot, nonce};
+    if (i == n->n_seen)
+        n->n_seen++;
+}
+
+void net_boots(chronik_meta *m, void (*each)(void *arg, uint64_t replica, uint64_t boot, uint64_t nonce), void *arg)
+{
+    for (size_t i = 0; i < m->net->n_seen; i++)
+        each(arg, m->net->seen[i].replica, m->net->seen[i].boot, m->net->seen[i].nonce);
+}
+
+/* The answer to our HELLO. */
+static uint32_t judge(chronik_meta *m, const struct peer *p, const struct hello *h)
+{
+    if (h->status != WIRE_OK)
+        return h->status;
+    if (h->formed && m->rc && memcmp(&h->group_id, &m->id.group_id, sizeof h->group_id) != 0)
+        return WIRE_OTHER_CLUSTER;
+    if (p->replica && h->replica != p->replica)
+        return WIRE_OTHER_REPLICA;
+    if (h->node == m->cfg.node_id || h->replica == m->id.replica)
+        return WIRE_NODE_TAKEN;
+    return net_boot_check(m, h);
+}
+
+static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, uint32_t n)
+{
+    struct lane *l = c->owner;
+    struct peer *p = l->peer;
+    chronik_meta *m = c->m;
+    struct hello h;
+    if (l->welcome || type != WIRE_WELCOME || !wire_hello_decode(b, n, &h))
+        return false;
+    uint32_t status = judge(m, p, &h);
+    bool restarted = p->suspect && h.boot != p->info.boot;
+    p->info = h;
+    if (p->suspect && (restarted || status == WIRE_OTHER_REPLICA))
+        proven_dead(m, p);
+    p->suspect = false;
+    p->why = 0;
+    if (status != WIRE_OK) {
+        refused(m, p, status);
+        lane_drop(l);
+        l->backoff = BACKOFF_MOST_MS * RAFT_MS;
+        again_later(m, l, BACKOFF_MOST_MS * RAFT_MS / 2);
+        return true;
+    }
+    p->refused = WIRE_OK;
+    l->welcome = true;
+    l->backoff = 0;
+    if (l->number == LANE_TALK) {
+        p->lane[LANE_BULK].retry_at = 0;
+        p->lane[LANE_BULK].backoff = 0;
+        form_tell(m, p);
+        if (!m->lead && m->rc && raft_self_voter(m))
+            raft_campaign_in(m, (10 + (int64_t)raft_random(m, 40)) * RAFT_MS);
+    }
+    raft_post(m);
+    return true;
+}
+
+/* ---- dialing ---- */
+
+static void dialed(void *arg, int32_t rc)
+{
+    struct dial *d = arg;
+    chronik_meta *m = d->m;
+    struct lane *l = d->lane;
+    struct chronik_stream *s = rc > 0 ? d->stream : NULL;
+    m->net->dials--;
+    free(d);
+    raft_post(m);
+    if (!l || m->net->closing) {
+        if (s)
+            m->host.stream_close(s);
+        return;
+    }
+    struct peer *p = l->peer;
+    l->dial = NULL;
+    p->why = rc < 0 ? rc : 0;
+    if (rc < 0) {
+        if (rc == CHRONIK_E_CLOSED && p->suspect && l->number == LANE_TALK)
+            proven_dead(m, p);
+        again_later(m, l, 0);
+        return;
+    }
+    struct hello h;
+    l->conn = conn_new(m, s, p->address);
+    l->conn->owner = l;
+    l->conn->frame = lane_frame;
+    l->conn->lost = lane_lost;
+    l->welcome = false;
+    l->welcome_by = net_now(m) + WELCOME_MS * RAFT_MS;
+    peer_hello(m, p, l->number, &h);
+    wire_hello(&l->conn->out, WIRE_HELLO, &h, m->host.crc32c);
+    conn_begin(l->conn);
+    if (l->conn)
+        conn_flush(l->conn);
+}
+
+static void dial(chronik_meta *m, struct lane *l)
+{
+    struct dial *d = raft_alloc(m, sizeof *d);
+    *d = (struct dial){.m = m, .lane = l};
+    l->dial = d;
+    m->net->dials++;
+    int32_t rc = m->host.connect(m->host.ctx, m->exec, l->peer->address, DIAL_MS * RAFT_MS, &d->stream,
+                                 (struct chronik_done){dialed, d});
+    if (rc < 0) {
+        m->net->dials--;
+        l->dial = NULL;
+        l->peer->why = rc;
+        free(d);
+        again_later(m, l, 0);
+    }
+}
+
+static void lane_turn(chronik_meta *m, struct lane *l, int64_t now)
+{
+    if (l->conn && !l->welcome && now >= l->welcome_by) {
+        l->peer->why = CHRONIK_E_TIMEDOUT;
+        lane_drop(l);
+        again_later(m, l, 0);
+    }
+    if (!l->conn && !l->dial && now >= l->retry_at && (l->number == LANE_TALK || peer_ready(l->peer, LANE_TALK)))
+        dial(m, l);
+}
+
+void peers_turn(chronik_meta *m, int64_t now)
+{
+    for (struct peer *p = m->net->peers; p && m->net->boot_known; p = p->next)
+        for (uint32_t i = 0; i < LANES; i++)
+            lane_turn(m, &p->lane[i], now);
+}
+
+int64_t peers_due(chronik_meta *m)
+{
+    int64_t at = 0;
+    for (struct peer *p = m->net->peers; p && m->net->boot_known; p = p->next)
+        for (uint32_t i = 0; i < LANES; i++) {
+            const struct lane *l = &p->lane[i];
+            int64_t t = l->conn && !l->welcome                                                 ? l->welcome_by
+                        : !l->conn && !l->dial && (i == LANE_TALK || peer_ready(p, LANE_TALK)) ? l->retry_at
+                                                                                               : 0;
+            if (t && (!at || t < at))
+                at = t;
+        }
+    return at;
+}
+
+/* It dials us, so it lives: no need to wait for our next attempt. */
+void peer_kick(chronik_meta *m, const struct hello *h)
+{
+    for (struct peer *p = m->net->peers; p; p = p->next)
+        if ((p->replica == h->replica || (h->address[0] && strcmp(p->address, h->address) == 0)) &&
+            p->refused == WIRE_OK) {
+            p->lane[LANE_TALK].retry_at = 0;
+            p->lane[LANE_TALK].backoff = 0;
+        }
+}
+
+/* ---- who there is ---- */
+
+static void peer_free(chronik_meta *m, struct peer *p)
+{
+    if (p->sending)
+        stream_drop(p);
+    for (uint32_t i = 0; i < LANES; i++) {
+        lane_drop(&p->lane[i]);
+        if (p->lane[i].dial)
+            p->lane[i].dial->lane = NULL;
+    }
+    free(p);
+}
+
+static void peer_want(chronik_meta *m, struct peer **old, uint64_t replica, uint32_t node, const char *address)
+{
+    struct peer *p = NULL;
+    for (struct peer **at = old; *at; at = &(*at)->next)
+        if ((!(*at)->replica || (*at)->replica == replica) && strcmp((*at)->address, address) == 0) {
+            p = *at;
+            *at = p->next;
+            break;
+        }
+    if (!p) {
+        p = raft_alloc(m, sizeof *p);
+        memcpy(p->address, address, RAFT_ADDRESS);
+        for (uint32_t i = 0; i < LANES; i++)
+            p->lane[i] = (struct lane){.peer = p, .number = i};
+    }
+    if (p->replica != replica && p->info.replica && p->info.replica != replica)
+        lane_drop(&p->lane[LANE_TALK]); /* whoever we talked to there is another one */
+    p->replica = replica;
+    p->node = node;
+    p->next = m->net->peers;
+    m->net->peers = p;
+}
+
+/* The peers that there must be now; who is no longer among them is let go. */
+void peers_update(chronik_meta *m)
+{
+    struct peer *old = m->net->peers;
+    m->net->peers = NULL;
+    const struct quorum *q = &m->quorum;
+    if (m->rc) {
+        const struct group *g = m->group_now;
+        for (uint32_t i = 0; i < g->book.n; i++)
+            if (g->book.v[i].replica != m->id.replica && g->book.v[i].address[0] &&
+                conf_has(&g->conf, g->book.v[i].replica))
+                peer_want(m, &old, g->book.v[i].replica, g->book.v[i].node, g->book.v[i].address);
+    } else {
+        for (uint32_t i = 0; i < q->voters.n; i++)
+            if (q->voters.v[i].node != m->cfg.node_id)
+                peer_want(m, &old, 0, q->voters.v[i].node, q->voters.v[i].address);
+        for (uint32_t i = 0; i < q->n_servers && !q->voters.n; i++)
+            peer_want(m, &old, 0, UINT32_MAX, q->server[i]);
+    }
+    while (old) {
+        struct peer *next = old->next;
+        peer_free(m, old);
+        old = next;
+    }
+}
+
+void peers_close(chronik_meta *m)
+{
+    while (m->net->peers) {
+        struct peer *next = m->net->peers->next;
+        peer_free(m, m->net->peers);
+        m->net->peers = next;
+    }
+}
+
+/* ---- sending ---- */
+
+void net_send(chronik_meta *m, const struct rc_msg *msg)
+{
+    struct peer *p = peer_of(m, msg->to);
+    uint32_t lane = msg->type == RC_MSG_APPEND ? LANE_BULK : LANE_TALK;
+    if (msg->type == RC_MSG_SNAPSHOT) {
+        if (p && peer_ready(p, LANE_BULK))
+            stream_send(m, p);
+        else
+            rc_report_snapshot(m->rc, msg->to, false);
+        return;
+    }
+    if (!p || !peer_ready(p, lane)) { /* lost, as messages may be */
+        if (lane == LANE_BULK)
+            rc_report_unreachable(m->rc, msg->to);
+        return;
+    }
+    form_tell(m, p);
+    struct conn *c = p->lane[lane].conn;
+    if (c->out.n > BULK_MOST) {
+        rc_report_unreachable(m->rc, msg->to);
+        return;
+    }
+    wire_msg(&c->out, msg, m->host.crc32c);
+}
+
+void net_flush(chronik_meta *m)
+{
+    for (struct peer *p = m->net->peers; p; p = p->next)
+        for (uint32_t i = 0; i < LANES; i++)
+            if (p->lane[i].conn)
+                conn_flush(p->lane[i].conn);
+}

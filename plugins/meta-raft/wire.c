@@ -1,0 +1,262 @@
+/* wire.c: the frames between replicas: encoding and decoding. All numbers are little-endian.
+ *
+ *   frame     u32 bytes of the body; u32 CRC-32C of type and body; u32 type; body
+ *   HELLO     u32 magic "CHRF"; u32 version; u32 lane (0: votes, heartbeats, replies; 1: appends, proposals,
+ * snapshots); WELCOME   u32 status; u32 formed; 16 bytes group id; u32 node id; u64 replica; u64 boot counter; u64
+ * nonce; u64 expected replica; u32 hash of the voters named; u32 wants to join; u32 bytes, address FORM      16 bytes
+ * group id; the group as of entry 1 (group.c) MSG       u8 type; u8 flags (1 reject, 2 transfer); 6 zeros; u64 to,
+ * from, term, log_term, index, commit, hint, context; u32 entries, each: u64 term; u32 type; u32 bytes + 1 (0: no
+ * payload); payload. Indexes of entries are index + 1 …; a proposal of the core is never sent. PROPOSE   u64 number of
+ * the first; u32 n; each: u32 bytes; the command PROPOSED  u64 number of the first; u32 n; i32 result; u64 index of the
+ * first; u64 term SNAP      u64 term; u64 bytes of the file. CHUNK: u64 offset; bytes. SNAP_RESULT: u32 ok
+ *
+ * A connection carries frames of its dialer only; the accepting side sends one WELCOME. */
+#include "wire.h"
+
+#include <stdlib.h>
+
+#define WIRE_MAGIC UINT32_C(0x46524843) /* "CHRF" */
+enum { MSG_BYTES = 76, ENTRY_BYTES = 16 };
+
+const char *wire_refusal_text(uint32_t status)
+{
+    static const char *const texts[] = {
+#define X(name, text) text,
+        WIRE_REFUSALS(X)
+#undef X
+    };
+    return status < WIRE_REFUSAL_END ? texts[status] : "for a reason that this build does not know";
+}
+
+/* ---- writing ---- */
+
+static bool room(struct wbuf *w, size_t n)
+{
+    if (w->cap - w->n >= n)
+        return true;
+    size_t cap = w->cap ? w->cap : 1024;
+    while (cap - w->n < n)
+        cap *= 2;
+    uint8_t *p = w->full ? NULL : realloc(w->p, cap);
+    w->full |= !p;
+    if (!p)
+        return false;
+    w->p = p;
+    w->cap = cap;
+    return true;
+}
+
+void wire_put(struct wbuf *w, const void *p, size_t n)
+{
+    if (!n || !room(w, n))
+        return;
+    memcpy(w->p + w->n, p, n);
+    w->n += n;
+}
+
+void wire_put32(struct wbuf *w, uint32_t v)
+{
+    uint8_t b[4];
+    put_le32(b, v);
+    wire_put(w, b, sizeof b);
+}
+
+void wire_put64(struct wbuf *w, uint64_t v)
+{
+    uint8_t b[8];
+    put_le64(b, v);
+    wire_put(w, b, sizeof b);
+}
+
+size_t wire_begin(struct wbuf *w, enum wire_type type)
+{
+    size_t at = w->n;
+    wire_put64(w, 0);
+    wire_put32(w, type);
+    return at;
+}
+
+void wire_end(struct wbuf *w, size_t at, wire_crc crc)
+{
+    if (w->full) { /* half a frame is none */
+        w->n = at < w->n ? at : w->n;
+        return;
+    }
+    put_le32(w->p + at, (uint32_t)(w->n - at - WIRE_HEAD));
+    put_le32(w->p + at + 4, crc(0, w->p + at + 8, w->n - at - 8));
+}
+
+/* ---- reading ---- */
+
+int wire_frame(const uint8_t *p, size_t n, uint32_t limit, wire_crc crc, enum wire_type *type, const uint8_t **body,
+               uint32_t *body_n, size_t *need)
+{
+    *need = WIRE_HEAD;
+    if (n < WIRE_HEAD)
+        return 0;
+    uint32_t len = get_le32(p), t = get_le32(p + 8);
+    if (len > limit || t < WIRE_HELLO || t > WIRE_SNAP_RESULT)
+        return -1;
+    *need = WIRE_HEAD + (size_t)len;
+    if (n < *need)
+        return 0;
+    if (crc(0, p + 8, (uint64_t)len + 4) != get_le32(p + 4))
+        return -1;
+    *type = (enum wire_type)t;
+    *body = p + WIRE_HEAD;
+    *body_n = len;
+    return 1;
+}
+
+const uint8_t *wire_get(struct wread *r, size_t n)
+{
+    const uint8_t *p = r->p;
+    if (r->bad || r->left < n) {
+        r->bad = true;
+        return NULL;
+    }
+    r->p += n;
+    r->left -= n;
+    return p;
+}
+
+uint32_t wire_get32(struct wread *r)
+{
+    const uint8_t *p = wire_get(r, 4);
+    return p ? get_le32(p) : 0;
+}
+
+uint64_t wire_get64(struct wread *r)
+{
+    const uint8_t *p = wire_get(r, 8);
+    return p ? get_le64(p) : 0;
+}
+
+/* ---- handshakes ---- */
+
+void wire_hello(struct wbuf *w, enum wire_type type, const struct hello *h, wire_crc crc)
+{
+    size_t at = wire_begin(w, type);
+    uint32_t n = (uint32_t)strlen(h->address);
+    const uint32_t head[] = {WIRE_MAGIC, WIRE_VERSION, h->lane, h->status, h->formed};
+    for (size_t i = 0; i < ARRAY_LEN(head); i++)
+        wire_put32(w, head[i]);
+    wire_put(w, h->group_id.b, 16);
+    wire_put32(w, h->node);
+    wire_put64(w, h->replica);
+    wire_put64(w, h->boot);
+    wire_put64(w, h->nonce);
+    wire_put64(w, h->want);
+    wire_put32(w, h->voters_hash);
+    wire_put32(w, h->wants_join);
+    wire_put32(w, n);
+    wire_put(w, h->address, n);
+    wire_end(w, at, crc);
+}
+
+bool wire_hello_decode(const uint8_t *p, uint32_t n, struct hello *h)
+{
+    struct wread r = {.p = p, .left = n};
+    memset(h, 0, sizeof *h);
+    if (wire_get32(&r) != WIRE_MAGIC || wire_get32(&r) != WIRE_VERSION)
+        return false;
+    h->lane = wire_get32(&r);
+    h->status = wire_get32(&r);
+    h->formed = wire_get32(&r);
+    const uint8_t *id = wire_get(&r, 16);
+    if (id)
+        memcpy(h->group_id.b, id, 16);
+    h->node = wire_get32(&r);
+    h->replica = wire_get64(&r);
+    h->boot = wire_get64(&r);
+    h->nonce = wire_get64(&r);
+    h->want = wire_get64(&r);
+    h->voters_hash = wire_get32(&r);
+    h->wants_join = wire_get32(&r);
+    uint32_t len = wire_get32(&r);
+    const uint8_t *a = len < RAFT_ADDRESS ? wire_get(&r, len) : NULL;
+    if (!a || r.bad || r.left || memchr(a, 0, len) || !h->replica || h->lane > 1 || h->formed > 1 || h->wants_join > 1)
+        return false;
+    memcpy(h->address, a, len);
+    return true;
+}
+
+/* ---- messages of the core ---- */
+
+void wire_msg(struct wbuf *w, const struct rc_msg *m, wire_crc crc)
+{
+    size_t at = wire_begin(w, WIRE_MSG);
+    uint8_t head[8] = {(uint8_t)m->type, (uint8_t)(m->reject | m->transfer << 1)};
+    const uint64_t f[] = {m->to, m->from, m->term, m->log_term, m->index, m->commit, m->hint, m->context};
+    wire_put(w, head, sizeof head);
+    for (size_t i = 0; i < ARRAY_LEN(f); i++)
+        wire_put64(w, f[i]);
+    wire_put32(w, m->n_entries);
+    for (uint32_t i = 0; i < m->n_entries; i++) {
+        const struct rc_entry *e = &m->entries[i];
+        wire_put64(w, e->term);
+        wire_put32(w, e->type);
+        wire_put32(w, e->data ? e->data->len + 1 : 0);
+        if (e->data)
+            wire_put(w, e->data->bytes, e->data->len);
+    }
+    wire_end(w, at, crc);
+}
+
+static bool entry_decode(struct wread *r, const struct rc_alloc *alloc, uint64_t index, struct rc_entry *e)
+{
+    *e = (struct rc_entry){.term = wire_get64(r), .index = index};
+    uint32_t type = wire_get32(r), n = wire_get32(r);
+    if (r->bad || type > RC_ENTRY_CONF)
+        return false;
+    e->type = (enum rc_entry_type)type;
+    const uint8_t *p = n ? wire_get(r, n - 1) : NULL;
+    /* The shell puts a byte in front of every payload of its own; nothing else may stand in the log. */
+    if (n && (!p || (type == RC_ENTRY_NORMAL && (n == 1 || p[0] > PAYLOAD_MEMBER))))
+        return false;
+    if (n) {
+        e->data = rc_buf_new(alloc, n - 1);
+        if (!e->data)
+            return false;
+        memcpy(e->data->bytes, p, n - 1);
+    }
+    return true;
+}
+
+bool wire_msg_decode(const uint8_t *p, uint32_t n, const struct rc_alloc *alloc, struct rc_msg *m)
+{
+    struct wread r = {.p = p, .left = n};
+    const uint8_t *head = wire_get(&r, 8);
+    memset(m, 0, sizeof *m);
+    if (!head || n < MSG_BYTES || head[0] >= RC_MSG_TYPES || head[1] > 3 || head[0] == RC_MSG_PROPOSE ||
+        head[0] == RC_MSG_SNAPSHOT)
+        return false;
+    m->type = (enum rc_msg_type)head[0];
+    m->reject = head[1] & 1;
+    m->transfer = head[1] & 2;
+    uint64_t *const f[] = {&m->to, &m->from, &m->term, &m->log_term, &m->index, &m->commit, &m->hint, &m->context};
+    for (size_t i = 0; i < ARRAY_LEN(f); i++)
+        *f[i] = wire_get64(&r);
+    uint32_t count = wire_get32(&r);
+    if (r.bad || count > r.left / ENTRY_BYTES || (count && m->type != RC_MSG_APPEND))
+        return false;
+    m->entries = count ? alloc->resize(alloc->ctx, NULL, count * sizeof *m->entries) : NULL;
+    if (count && !m->entries)
+        return false;
+    while (m->n_entries < count) {
+        if (!entry_decode(&r, alloc, m->index + 1 + m->n_entries, &m->entries[m->n_entries]))
+            return false;
+        m->n_entries++;
+    }
+    return !r.bad && r.left == 0;
+}
+
+void wire_msg_clear(const struct rc_alloc *alloc, struct rc_msg *m)
+{
+    for (uint32_t i = 0; i < m->n_entries; i++)
+        rc_buf_unref(m->entries[i].data);
+    if (m->entries)
+        alloc->resize(alloc->ctx, m->entries, 0);
+    m->entries = NULL;
+    m->n_entries = 0;
+}
