@@ -18,7 +18,9 @@ static void show_broker(void *arg, struct cJSON *o)
 {
     struct admin_parts *a = arg;
     char id[UUID_TEXT];
-    cJSON_AddStringToObject(o, "cluster_id", uuid_text(&a->dirs->cluster_id, id));
+    struct chronik_uuid cluster;
+    bool known = datadirs_cluster(a->dirs, &cluster);
+    cJSON_AddStringToObject(o, "cluster_id", known ? uuid_text(&cluster, id) : "");
     cJSON_AddNumberToObject(o, "node_id", a->dirs->node_id);
     cJSON_AddNumberToObject(o, "broker_epoch", (double)meta_broker_epoch(a->meta));
     cJSON_AddStringToObject(o, "meta_module", a->meta_module);

@@ -92,6 +92,15 @@ static int32_t make_host(struct broker *b, const char *module, const struct plug
     return rc < 0 ? err_set(e, rc, "%s: out of memory for its services", module) : rc;
 }
 
+/* The cluster's id is drawn by whoever forms it: not by us alone when there are others. */
+static bool joins_others(const struct broker *b)
+{
+    const struct config_list *voters = config_list(b->o.config, CFG_CONTROLLER_QUORUM_VOTERS);
+    const struct config_list *servers = config_list(b->o.config, CFG_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS);
+    return (b->o.meta->desc.capabilities & CHRONIK_CAP_MULTI_NODE) &&
+           ((voters && voters->n > 1) || (servers && servers->n > 0));
+}
+
 static int32_t open_dirs(struct broker *b, struct err *e)
 {
     const struct config_list *l = config_list(b->o.config, CFG_LOG_DIRS);
@@ -101,7 +110,7 @@ static int32_t open_dirs(struct broker *b, struct err *e)
         return err_set(e, CHRONIK_E_INVAL, "chronik.cluster.id=%s: an id is 22 characters of URL-safe base64", id);
     int32_t rc = datadirs_open(b->os, (const char *const *)l->item, (uint32_t)l->n,
                                (int32_t)config_i64(b->o.config, CFG_NODE_ID), &want, &b->dirs, e);
-    return rc < 0 ? rc : datadirs_format(b->os, &b->dirs, e);
+    return rc < 0 ? rc : datadirs_format(b->os, &b->dirs, joins_others(b), e);
 }
 
 static uint32_t flush_mode(const struct config *c)
@@ -191,9 +200,23 @@ static void meta_registered(void *arg, int64_t broker_epoch)
     coord_start(b->coord);
 }
 
+/* The first registration of a node that joined: its directories belong to the cluster from here on. */
+static void learn_cluster(struct broker *b)
+{
+    struct meta_reader *r = meta_reader_open(b->meta);
+    const struct meta_image *i = meta_enter(r);
+    struct chronik_uuid id = meta_cluster_id(i);
+    struct err e = {0};
+    meta_leave(r);
+    meta_reader_close(r);
+    if (!meta_uuid_zero(&id) && datadirs_learn(b->os, &b->dirs, &id, &e) < 0)
+        log_warn("the cluster's id is written at the next start: %s", e.text);
+}
+
 static void first_pass_done(void *arg)
 {
     struct broker *b = arg;
+    learn_cluster(b);
     os_mutex_lock(&b->door);
     bool open = !b->stopping;
     if (open) {
@@ -557,8 +580,8 @@ int32_t broker_start(const struct broker_options *o, struct broker **out, struct
 
 void broker_facts(struct broker *b, struct broker_facts *out)
 {
-    *out = (struct broker_facts){.cluster_id = b->dirs.cluster_id,
-                                 .node_id = b->dirs.node_id,
+    *out = (struct broker_facts){.node_id = b->dirs.node_id,
                                  .ports = b->ports,
                                  .admin = b->admin.address[0] ? b->admin.address : NULL};
+    out->cluster_known = datadirs_cluster(&b->dirs, &out->cluster_id);
 }

@@ -38,6 +38,7 @@ void broker_free(struct broker *b);
 /* For the banner and tests. */
 struct broker_facts {
     struct chronik_uuid cluster_id;
+    bool cluster_known; /* false: the quorum will say */
     int32_t node_id;
     const uint16_t *ports; /* bound, one for each of config_listeners; 0: not open */
     const char *admin;     /* "127.0.0.1:9644"; NULL: none */

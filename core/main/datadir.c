@@ -1,5 +1,6 @@
 /* datadir.c: preparing data directories. Files: `.lock`, held for the life of the process, and `meta.properties`,
- * written once: lines `version=1`, `cluster.id=`, `node.id=`, `directory.id=` with ids in URL-safe base64. */
+ * written once: lines `version=1`, `cluster.id=`, `node.id=`, `directory.id=` with ids in URL-safe base64;
+ * a cluster id of zeroes: not known yet. The file is written again, once, when it is. */
 #include "main/datadir.h"
 
 #include "base/uuid.h"
@@ -113,6 +114,9 @@ static int32_t check_properties(const char *text, struct datadirs *all, struct d
     if (parse_id(d->path, text, "cluster.id", &cluster, e) < 0 ||
         parse_id(d->path, text, "directory.id", &d->id, e) < 0)
         return e->code;
+    d->learns = is_zero(&cluster);
+    if (d->learns)
+        return CHRONIK_DONE;
     if (is_zero(&all->cluster_id))
         all->cluster_id = cluster;
     if (memcmp(cluster.b, all->cluster_id.b, sizeof cluster.b) != 0)
@@ -212,18 +216,46 @@ static int32_t write_properties(struct os *os, const struct datadirs *all, const
     return rc > 0 ? rc : err_set(e, rc, "%s cannot be written (code %d); check the owner and the free space", path, rc);
 }
 
-int32_t datadirs_format(struct os *os, struct datadirs *all, struct err *e)
+int32_t datadirs_format(struct os *os, struct datadirs *all, bool learns, struct err *e)
 {
-    if (is_zero(&all->cluster_id))
+    if (is_zero(&all->cluster_id) && !learns)
         draw_id(os, &all->cluster_id);
+    all->known = !is_zero(&all->cluster_id);
     for (uint32_t i = 0; i < all->n; i++) {
         struct datadir *d = &all->v[i];
-        if (!d->fresh)
+        if (!d->fresh && (!d->learns || is_zero(&all->cluster_id)))
             continue;
-        draw_id(os, &d->id);
+        if (d->fresh)
+            draw_id(os, &d->id);
+        d->learns = is_zero(&all->cluster_id);
         int32_t rc = write_properties(os, all, d, e);
         if (rc < 0)
             return rc;
+    }
+    return CHRONIK_DONE;
+}
+
+bool datadirs_cluster(const struct datadirs *d, struct chronik_uuid *out)
+{
+    if (!__atomic_load_n(&d->known, __ATOMIC_ACQUIRE))
+        return false;
+    *out = d->cluster_id;
+    return true;
+}
+
+int32_t datadirs_learn(struct os *os, struct datadirs *all, const struct chronik_uuid *cluster_id, struct err *e)
+{
+    if (!__atomic_load_n(&all->known, __ATOMIC_ACQUIRE)) {
+        all->cluster_id = *cluster_id;
+        __atomic_store_n(&all->known, true, __ATOMIC_RELEASE);
+    }
+    for (uint32_t i = 0; i < all->n; i++) {
+        if (!all->v[i].learns)
+            continue;
+        int32_t rc = write_properties(os, all, &all->v[i], e);
+        if (rc < 0)
+            return rc;
+        all->v[i].learns = false;
     }
     return CHRONIK_DONE;
 }

@@ -11,22 +11,29 @@ struct datadir {
     char *path;             /* absolute */
     struct chronik_uuid id; /* directory.id */
     struct os_file *lock;
-    bool fresh; /* meta.properties was not there */
+    bool fresh;  /* meta.properties was not there */
+    bool learns; /* … or does not know the cluster yet */
 };
 
 struct datadirs {
     struct datadir *v;
     uint32_t n;
-    struct chronik_uuid cluster_id; /* zero: all are fresh and none was configured */
+    struct chronik_uuid cluster_id; /* zero: not known yet */
     int32_t node_id;
+    bool known; /* atomic: cluster_id will not change any more */
 };
 
 /* Makes (with parents), locks and checks each of `paths`. `cluster_id` zero: whatever the directories say. Writes
  * nothing but lock files. A refusal is one sentence with the path and the remedy. */
 int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
                       const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e);
-/* Draws ids that are missing and writes meta.properties into fresh directories, durably. */
-int32_t datadirs_format(struct os *os, struct datadirs *d, struct err *e);
+/* Draws ids that are missing and writes meta.properties into fresh directories, durably. `learns`: the id of the cluster
+ * is not this node's to draw; it is learned later, and all zeroes until then. */
+int32_t datadirs_format(struct os *os, struct datadirs *d, bool learns, struct err *e);
+/* Any thread; false while the cluster is not known. */
+bool datadirs_cluster(const struct datadirs *d, struct chronik_uuid *out);
+/* The cluster is known: writes its id where it is missing. Blocking; one thread at a time. */
+int32_t datadirs_learn(struct os *os, struct datadirs *d, const struct chronik_uuid *cluster_id, struct err *e);
 void datadirs_close(struct datadirs *d);
 
 /* Makes a directory and its parents. */

@@ -71,7 +71,7 @@ static void show_banner(struct process *p)
     snprintf(modules, sizeof modules, "%s %s, %s %s", p->meta->desc.name, p->meta->desc.version, p->store->desc.name,
              p->store->desc.version);
     struct banner b = {
-        .cluster_id = uuid_text(&f.cluster_id, cluster),
+        .cluster_id = f.cluster_known ? uuid_text(&f.cluster_id, cluster) : "(not known yet)",
         .node = f.node_id,
         .ports = f.ports,
         .admin = f.admin,
