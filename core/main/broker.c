@@ -580,8 +580,7 @@ int32_t broker_start(const struct broker_options *o, struct broker **out, struct
 
 void broker_facts(struct broker *b, struct broker_facts *out)
 {
-    *out = (struct broker_facts){.node_id = b->dirs.node_id,
-                                 .ports = b->ports,
-                                 .admin = b->admin.address[0] ? b->admin.address : NULL};
+    *out = (struct broker_facts){
+        .node_id = b->dirs.node_id, .ports = b->ports, .admin = b->admin.address[0] ? b->admin.address : NULL};
     out->cluster_known = datadirs_cluster(&b->dirs, &out->cluster_id);
 }

@@ -27,8 +27,8 @@ struct datadirs {
  * nothing but lock files. A refusal is one sentence with the path and the remedy. */
 int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
                       const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e);
-/* Draws ids that are missing and writes meta.properties into fresh directories, durably. `learns`: the id of the cluster
- * is not this node's to draw; it is learned later, and all zeroes until then. */
+/* Draws ids that are missing and writes meta.properties into fresh directories, durably. `learns`: the id of the
+ * cluster is not this node's to draw; it is learned later, and all zeroes until then. */
 int32_t datadirs_format(struct os *os, struct datadirs *d, bool learns, struct err *e);
 /* Any thread; false while the cluster is not known. */
 bool datadirs_cluster(const struct datadirs *d, struct chronik_uuid *out);
