@@ -92,13 +92,28 @@ static int32_t make_host(struct broker *b, const char *module, const struct plug
     return rc < 0 ? err_set(e, rc, "%s: out of memory for its services", module) : rc;
 }
 
+/* Whether "host:port" is our own controller listener, by what a single node's configuration looks like. */
+static bool is_own_server(const struct config *c, const char *server)
+{
+    const struct config_listener *l;
+    size_t n = config_listeners(c, &l);
+    const char *port = strrchr(server, ':');
+    bool local =
+        strncmp(server, "localhost:", 10) == 0 || strncmp(server, "127.", 4) == 0 || strncmp(server, "[::1]:", 6) == 0;
+    for (size_t i = 0; i < n && port; i++)
+        if (l[i].controller && l[i].port == atoi(port + 1) && local)
+            return true;
+    return false;
+}
+
 /* The cluster's id is drawn by whoever forms it: not by us alone when there are others. */
 static bool joins_others(const struct broker *b)
 {
     const struct config_list *voters = config_list(b->o.config, CFG_CONTROLLER_QUORUM_VOTERS);
     const struct config_list *servers = config_list(b->o.config, CFG_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS);
     return (b->o.meta->desc.capabilities & CHRONIK_CAP_MULTI_NODE) &&
-           ((voters && voters->n > 1) || (servers && servers->n > 0));
+           ((voters && voters->n > 1) ||
+            (servers && servers->n > 0 && !(servers->n == 1 && is_own_server(b->o.config, servers->item[0]))));
 }
 
 static int32_t open_dirs(struct broker *b, struct err *e)

@@ -100,6 +100,19 @@ static void read_listener(chronik_meta *m)
         memcpy(m->quorum.address, m->quorum.listen, sizeof m->quorum.address);
 }
 
+/* "localhost:9093" where we listen on every address at 9093, and the like. */
+static bool is_self(const chronik_meta *m, const char *server)
+{
+    const char *port = strrchr(server, ':'), *mine = strrchr(m->quorum.listen, ':');
+    bool local =
+        strncmp(server, "localhost:", 10) == 0 || strncmp(server, "127.", 4) == 0 || strncmp(server, "[::1]:", 6) == 0;
+    if (strcmp(server, m->quorum.address) == 0 || strcmp(server, m->quorum.listen) == 0)
+        return true;
+    return port && mine && strcmp(port, mine) == 0 && local &&
+           (strncmp(m->quorum.listen, "0.0.0.0:", 8) == 0 || strncmp(m->quorum.listen, "[::]:", 5) == 0 ||
+            strncmp(m->quorum.listen, "localhost:", 10) == 0);
+}
+
 static int32_t read_servers(chronik_meta *m)
 {
     const char *key = "controller.quorum.bootstrap.servers", *text = text_of(m, key), *at = text;
@@ -109,7 +122,7 @@ static int32_t read_servers(chronik_meta *m)
         any = true;
         if (!good_address(item))
             return refuse(m, key, text, "each server is host:port, separated by commas");
-        if (strcmp(item, m->quorum.address) == 0 || strcmp(item, m->quorum.listen) == 0)
+        if (is_self(m, item))
             continue;
         if (m->quorum.n_servers < RAFT_PEERS)
             memcpy(m->quorum.server[m->quorum.n_servers++], item, strlen(item) + 1);
