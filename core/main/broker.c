@@ -100,9 +100,13 @@ static bool is_own_server(const struct config *c, const char *server)
     const char *port = strrchr(server, ':');
     bool local =
         strncmp(server, "localhost:", 10) == 0 || strncmp(server, "127.", 4) == 0 || strncmp(server, "[::1]:", 6) == 0;
-    for (size_t i = 0; i < n && port; i++)
-        if (l[i].controller && l[i].port == atoi(port + 1) && local)
+    for (size_t i = 0; i < n && port; i++) {
+        const char *host = l[i].host;
+        bool all = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+        bool same = strlen(host) == (size_t)(port - server) && strncmp(host, server, strlen(host)) == 0;
+        if (l[i].controller && l[i].port == atoi(port + 1) && (same || (all && local)))
             return true;
+    }
     return false;
 }
 
