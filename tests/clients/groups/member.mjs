@@ -54,8 +54,8 @@ async function platformatic () {
   return () => consumer.close(true)
 }
 
-const leave = await (client === 'kafkajs' ? kafkajs() : platformatic())
+const leaving = client === 'kafkajs' ? kafkajs() : platformatic()
 process.on('SIGTERM', async () => {
-  try { await leave(); say({ left: true }) } catch (e) { note(e) }
+  try { await (await leaving)(); say({ left: true }) } catch (e) { note(e) }
   process.exit(0)
 })
