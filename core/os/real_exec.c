@@ -335,7 +335,9 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
 
 struct signal_start {
     struct chronik_task task;
+    struct os *os;
     struct real_exec *exec;
+    struct os_flag done;
 };
 
 static void signals_start(void *arg)
@@ -343,26 +345,22 @@ static void signals_start(void *arg)
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     struct signal_start *s = arg;
     struct real_exec *e = s->exec;
-    free(s);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         e->signals[i] = evsignal_new(e->evbase, numbers[i], on_signal, e);
         CHECK(e->signals[i] && event_add(e->signals[i], NULL) == 0);
     }
+    os_flag_set(s->os, &s->done);
 }
 
 int32_t os_signals(struct os *os, struct os_exec *loop, void (*fn)(void *arg, int signo), void *arg)
 {
     struct real_exec *e = exec_of(loop);
     CHECK(os->exec == &real_exec_ops && e->evbase && !e->signal_fn);
-    struct signal_start *s = calloc(1, sizeof *s);
-    if (!s)
-        return CHRONIK_E_NOMEM;
     e->signal_fn = fn;
     e->signal_arg = arg;
-    s->exec = e;
-    s->task.fn = signals_start;
-    s->task.arg = s;
-    os_exec_post(loop, &s->task);
+    struct signal_start s = {.task = {.fn = signals_start, .arg = &s}, .os = os, .exec = e};
+    os_exec_post(loop, &s.task);
+    CHECK(os_flag_wait(os, &s.done, INT64_C(60) * 1000000000));
     return CHRONIK_DONE;
 }
 
