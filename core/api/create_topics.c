@@ -40,11 +40,21 @@ static void fail(struct creation *t, int16_t code, const char *why)
     t->answer->configs.n = -1;
 }
 
-/* On the loop: the partitions are open, or the time is over; the topic exists either way. */
+/* On the loop: the partitions of this node are open, or the time is over; the topic exists either way. */
 static void opened(void *arg)
 {
     struct creation *t = arg;
     settle(t->all);
+}
+
+/* How many of its partitions are this node's to open. */
+static int32_t hosted_here(const struct api_req *r, const struct meta_topic_create *t)
+{
+    int32_t n = 0;
+    for (uint32_t i = 0; i < t->n_partitions; i++)
+        for (uint32_t k = 0; k < t->partitions[i].n_replicas; k++)
+            n += t->partitions[i].replicas[k] == r->api->c.node_id;
+    return n;
 }
 
 static void applied(struct api_req *r, void *arg)
@@ -56,7 +66,8 @@ static void applied(struct api_req *r, void *arg)
         return;
     }
     t->opening = (struct part_opening){.topic_id = t->answer->topic_id,
-                                       .n = t->answer->num_partitions,
+                                       .n = hosted_here(r, &t->command.u.topic_create),
+                                       .end = t->answer->num_partitions,
                                        .exec = r->loop->exec,
                                        .task = {.fn = opened, .arg = t}};
     if (t->all->over || !part_wait_open(r->api->c.parts, &t->opening))

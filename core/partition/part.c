@@ -101,7 +101,7 @@ bool part_wait_open(struct part_set *s, struct part_opening *o)
 {
     os_rwlock_write(&s->lock);
     o->missing = o->n;
-    for (int32_t i = 0; i < o->n; i++)
+    for (int32_t i = 0; i < o->end; i++)
         o->missing -= *chain_slot(s, &o->topic_id, i) != NULL;
     bool wait = o->missing > 0;
     if (wait) {

@@ -57,11 +57,11 @@ int32_t part_open(struct part_set *s, const struct part_spec *spec, bool create,
 int32_t part_close(struct part_set *s, const struct chronik_uuid *topic_id, int32_t index, bool remove, struct err *e);
 void part_close_all(struct part_set *s);
 
-/* Waits until this node has partitions 0 to n - 1 of a topic open: those that it hosts are what main's reconciler
- * opens. */
+/* Waits until this node has n partitions of a new topic open, with numbers below `end`: those that it hosts are what
+ * main's reconciler opens. */
 struct part_opening {
     struct chronik_uuid topic_id;
-    int32_t n;
+    int32_t n, end;
     struct os_exec *exec;
     struct chronik_task task; /* posted there once */
     int32_t missing;          /* partition's: */
