@@ -403,6 +403,7 @@ void api_free(struct api *a)
             next = r->next;
             req_free(r);
         }
+        part_scratch_free(&a->loops[i].scratch);
         if (a->loops[i].reader)
             meta_reader_close(a->loops[i].reader);
     }

@@ -38,7 +38,8 @@ struct api_loop {
     uint32_t no;
     struct os_exec *exec;
     struct meta_reader *reader;
-    struct api_req *free; /* pooled */
+    struct part_scratch scratch; /* for produced batches */
+    struct api_req *free;        /* pooled */
     uint32_t n_free;
     struct api_req *parked; /* waiting fetches, for draining */
     struct chronik_task drain;
@@ -130,8 +131,8 @@ void api_image_leave(struct api_req *r);
  * who can read it asks meta_topic.h first. */
 int16_t api_part(struct api_req *r, const struct wire_str *name, const struct chronik_uuid *id, int32_t index,
                  struct part **out);
-/* Kafka's rule for topic names; NULL or what is wrong with it. */
-const char *api_bad_topic_name(struct wire_str name);
+/* Kafka's rule for topic names; NULL or what is wrong with it, in Kafka's words. */
+const char *api_bad_topic_name(struct arena *a, struct wire_str name);
 /* A group id that no row of the metadata can hold: too long, or with a NUL. The empty one is none of these. */
 bool api_bad_group_id(struct wire_str group);
 /* Runs fn(r) on a worker, then done(r) on the request's loop. */

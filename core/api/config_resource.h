@@ -12,9 +12,9 @@ struct config_resource {
     const char *name;     /* NUL-terminated, the request's memory */
 };
 
-/* A Kafka code with its sentence in *why. */
+/* A Kafka code with its sentence in *why; those who alter are told otherwise than those who describe. */
 int16_t config_resource_of(struct api_req *r, const struct meta_image *image, int8_t type, struct wire_str name,
-                           struct config_resource *out, const char **why);
+                           bool altering, struct config_resource *out, const char **why);
 
 /* How one key is altered, as the operations of IncrementalAlterConfigs. */
 enum { ALTER_SET = 0, ALTER_DELETE = 1, ALTER_APPEND = 2, ALTER_SUBTRACT = 3 };
@@ -27,6 +27,8 @@ struct config_change {
 /* One altered resource of a gathered request; the answer is filled when it ends. */
 struct config_alteration {
     struct gather_proposal p;
+    struct meta_after after;
+    struct chronik_task task;
     int16_t *error;
     struct wire_str *message;
 };

@@ -43,7 +43,10 @@ static const struct meta_assignment *assign(struct api_req *r, const struct meta
     struct topic_spec s = {.name = t->name, .n_partitions = more, .replication = replication};
     if (t->assignments.n >= 0) {
         if (t->assignments.n != more) {
-            fail(a, KAFKA_INVALID_REPLICA_ASSIGNMENT, "The assignment must name every new partition, and no other.");
+            fail(a, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                 arena_printf(&r->arena,
+                              "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.",
+                              more, t->assignments.n));
             return NULL;
         }
         struct meta_assignment *v = api_array(r, struct meta_assignment, more);
@@ -59,24 +62,32 @@ static const struct meta_assignment *assign(struct api_req *r, const struct meta
     return out;
 }
 
-static bool named_twice(const struct wire_create_partitions_request *q, int32_t i)
+/* How often topic i is named: 0 when it was named before i. */
+static int named(const struct wire_create_partitions_request *q, int32_t i)
 {
+    int n = 0;
     for (int32_t k = 0; k < q->topics.n; k++)
-        if (k != i && wire_str_eq(q->topics.v[k].name, q->topics.v[i].name))
-            return true;
-    return false;
+        if (wire_str_eq(q->topics.v[k].name, q->topics.v[i].name)) {
+            if (k < i)
+                return 0;
+            n++;
+        }
+    return n;
 }
 
 static void begin_one(struct create_partitions *c, const struct meta_image *image, int32_t i)
 {
     struct api_req *r = c->g.r;
     const struct wire_create_partitions_request_topic *q = &c->q->topics.v[i];
-    struct wire_create_partitions_response_topic_result *a = &c->resp.results.v[i];
+    int times = named(c->q, i);
+    if (times == 0)
+        return; /* one answer a name */
+    struct wire_create_partitions_response_topic_result *a = &c->resp.results.v[c->resp.results.n++];
     *a = wire_create_partitions_response_topic_result_default;
     a->name = q->name;
     a->error_message.n = -1;
     const struct meta_topic *t = meta_topic_by_name(image, q->name.p, (size_t)max_i64(q->name.n, 0));
-    if (named_twice(c->q, i)) {
+    if (times > 1) {
         fail(a, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
         return;
     }
@@ -85,16 +96,15 @@ static void begin_one(struct create_partitions *c, const struct meta_image *imag
         return;
     }
     if (!t) {
-        fail(a, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.");
+        fail(a, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, NULL);
         return;
     }
     if (q->count <= t->n_partitions) {
         fail(a, KAFKA_INVALID_PARTITIONS,
-             arena_printf(&r->arena,
-                          q->count == t->n_partitions
-                              ? "Topic already has %d partition(s)."
-                              : "The topic currently has %d partition(s); partitions cannot be taken away.",
-                          t->n_partitions));
+             q->count == t->n_partitions
+                 ? arena_printf(&r->arena, "Topic already has %d partition(s).", t->n_partitions)
+                 : arena_printf(&r->arena, "The topic %.*s currently has %d partition(s); %d would not be an increase.",
+                                q->name.n, q->name.p, t->n_partitions, q->count));
         return;
     }
     int32_t more = q->count - t->n_partitions;
@@ -127,7 +137,6 @@ static void handle(struct api_req *r, const void *body)
         api_drop(r, "out of memory for a request");
         return;
     }
-    c->resp.results.n = n;
     c->g = (struct gather){.r = r, .pending = 1, .end = end};
     const struct meta_image *image = api_image(r);
     for (int32_t i = 0; i < n; i++)

@@ -37,7 +37,7 @@ static void fail(struct creation *t, int16_t code, const char *why)
     t->answer->error_message = wire_str(why);
     t->answer->num_partitions = t->answer->replication_factor = -1;
     t->answer->topic_id = (struct chronik_uuid){{0}};
-    t->answer->configs.n = -1;
+    t->answer->configs.n = 0;
 }
 
 /* On the loop: the partitions of this node are open, or the time is over; the topic exists either way. */
@@ -81,56 +81,92 @@ static char *c_string(struct api_req *r, struct wire_str s)
     return s.n < 0 ? NULL : arena_strndup(&r->arena, s.p, (size_t)s.n);
 }
 
-/* A Kafka code; 0 when the spec is filled. Assignments must name partitions 0 to n - 1, each once. */
-static int16_t read_spec(struct api_req *r, const struct wire_create_topics_request_creatable_topic *t,
-                         struct topic_spec *s, const char **why)
+/* Assignments must name partitions 0 to n - 1, each once. */
+static int16_t read_assignment(struct api_req *r, const struct meta_image *image,
+                               const struct wire_create_topics_request_creatable_topic *t, struct topic_spec *s,
+                               const char **why)
 {
-    *s = (struct topic_spec){.name = t->name, .n_partitions = t->num_partitions, .replication = t->replication_factor};
-    struct meta_kv *kv = api_array(r, struct meta_kv, t->configs.n);
-    if (!kv)
-        return KAFKA_UNKNOWN_SERVER_ERROR;
-    for (int32_t i = 0; i < t->configs.n; i++) {
-        kv[i] = (struct meta_kv){.key = c_string(r, t->configs.v[i].name), .value = c_string(r, t->configs.v[i].value)};
-        if (!kv[i].value) {
-            *why = arena_printf(&r->arena, "Null value not supported for topic configs: %s", kv[i].key);
-            return KAFKA_INVALID_CONFIG;
-        }
-    }
-    s->configs = kv;
-    s->n_configs = (uint32_t)max_i64(t->configs.n, 0);
-    if (t->assignments.n <= 0)
-        return KAFKA_NONE;
-    if (t->num_partitions != -1 || t->replication_factor != -1) {
-        *why = "Replication factor and number of partitions must be -1 when an assignment is given.";
-        return KAFKA_INVALID_REQUEST;
-    }
     struct meta_assignment *a = api_array(r, struct meta_assignment, t->assignments.n);
+    bool gap = false;
+    int32_t expected = -1;
     if (!a)
         return KAFKA_UNKNOWN_SERVER_ERROR;
     for (int32_t i = 0; i < t->assignments.n; i++) {
         const struct wire_create_topics_request_creatable_replica_assignment *w = &t->assignments.v[i];
-        if (w->partition_index < 0 || w->partition_index >= t->assignments.n || a[w->partition_index].n_replicas) {
-            *why = "Partitions of an assignment should be a consecutive 0-based integer sequence.";
-            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-        }
-        if (w->broker_ids.n <= 0) {
-            *why = "Every partition of an assignment needs at least one replica.";
-            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-        }
-        a[w->partition_index] =
-            (struct meta_assignment){.replicas = w->broker_ids.v, .n_replicas = (uint32_t)w->broker_ids.n};
+        struct meta_assignment one = {.replicas = w->broker_ids.v, .n_replicas = (uint32_t)max_i64(w->broker_ids.n, 0)};
+        for (int32_t k = 0; k < i; k++)
+            if (t->assignments.v[k].partition_index == w->partition_index) {
+                *why = arena_printf(&r->arena, "Found multiple manual partition assignments for partition %d",
+                                    w->partition_index);
+                return KAFKA_INVALID_REPLICA_ASSIGNMENT;
+            }
+        int16_t rc = topic_check_replicas(r, image, &one, expected, why);
+        if (rc != KAFKA_NONE)
+            return rc;
+        expected = (int32_t)one.n_replicas;
+        if (w->partition_index < 0 || w->partition_index >= t->assignments.n)
+            gap = true;
+        else
+            a[w->partition_index] = one;
+    }
+    if (gap) {
+        *why = "partitions should be a consecutive 0-based integer sequence";
+        return KAFKA_INVALID_REPLICA_ASSIGNMENT;
     }
     s->assignment = a;
     s->n_partitions = t->assignments.n;
     return KAFKA_NONE;
 }
 
-static bool named_twice(const struct wire_create_topics_request *q, int32_t i)
+/* A Kafka code; 0 when the spec is filled. */
+static int16_t read_spec(struct api_req *r, const struct meta_image *image,
+                         const struct wire_create_topics_request_creatable_topic *t, struct topic_spec *s,
+                         const char **why)
 {
+    *s = (struct topic_spec){.name = t->name, .n_partitions = t->num_partitions, .replication = t->replication_factor};
+    struct meta_kv *kv = api_array(r, struct meta_kv, t->configs.n);
+    if (!kv)
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    s->configs = kv;
+    for (int32_t i = 0; i < t->configs.n; i++) {
+        struct meta_kv one = {.key = c_string(r, t->configs.v[i].name), .value = c_string(r, t->configs.v[i].value)};
+        if (!one.key)
+            return KAFKA_UNKNOWN_SERVER_ERROR;
+        if (!one.value) {
+            *why = arena_printf(&r->arena, "Null value not supported for topic configs: %s", one.key);
+            return KAFKA_INVALID_CONFIG;
+        }
+        uint32_t at = 0; /* the last value of a name counts */
+        while (at < s->n_configs && strcmp(kv[at].key, one.key) != 0)
+            at++;
+        kv[at] = one;
+        s->n_configs += at == s->n_configs;
+    }
+    int16_t rc = topic_check_configs(r, s, why);
+    if (rc != KAFKA_NONE || t->assignments.n <= 0)
+        return rc;
+    if (t->replication_factor != -1) {
+        *why = "A manual partition assignment was specified, but replication factor was not set to -1.";
+        return KAFKA_INVALID_REQUEST;
+    }
+    if (t->num_partitions != -1) {
+        *why = "A manual partition assignment was specified, but numPartitions was not set to -1.";
+        return KAFKA_INVALID_REQUEST;
+    }
+    return read_assignment(r, image, t, s, why);
+}
+
+/* How often topic i is named: 0 when it was named before i. */
+static int named(const struct wire_create_topics_request *q, int32_t i)
+{
+    int n = 0;
     for (int32_t k = 0; k < q->topics.n; k++)
-        if (k != i && wire_str_eq(q->topics.v[k].name, q->topics.v[i].name))
-            return true;
-    return false;
+        if (wire_str_eq(q->topics.v[k].name, q->topics.v[i].name)) {
+            if (k < i)
+                return 0;
+            n++;
+        }
+    return n;
 }
 
 struct describe {
@@ -175,18 +211,23 @@ static void begin_one(struct create_topics *c, const struct meta_image *image, i
     struct api_req *r = c->r;
     struct creation *t = &c->v[i];
     const char *why = NULL;
+    int times = named(c->q, i);
+    if (times == 0)
+        return; /* one answer a name */
     t->all = c;
-    t->answer = &c->resp.topics.v[i];
+    t->answer = &c->resp.topics.v[c->resp.topics.n++];
     *t->answer = wire_create_topics_response_creatable_topic_result_default;
     t->answer->name = c->q->topics.v[i].name;
     t->answer->error_message.n = -1;
     int16_t rc = KAFKA_NONE;
-    if (named_twice(c->q, i)) {
+    if (times > 1) {
         why = "Duplicate topic name.";
         rc = KAFKA_INVALID_REQUEST;
     }
     if (rc == KAFKA_NONE)
-        rc = read_spec(r, &c->q->topics.v[i], &t->spec, &why);
+        rc = topic_check_new_name(r, image, t->answer->name, &why);
+    if (rc == KAFKA_NONE)
+        rc = read_spec(r, image, &c->q->topics.v[i], &t->spec, &why);
     if (rc == KAFKA_NONE)
         rc = topic_command(r, image, &t->spec, &t->command, &why);
     if (rc != KAFKA_NONE) {
@@ -197,10 +238,8 @@ static void begin_one(struct create_topics *c, const struct meta_image *image, i
     t->answer->replication_factor = (int16_t)t->command.u.topic_create.partitions[0].n_replicas;
     t->answer->topic_id = t->command.u.topic_create.id;
     describe(r, t);
-    if (c->q->validate_only) {
-        t->answer->topic_id = (struct chronik_uuid){{0}};
+    if (c->q->validate_only)
         return;
-    }
     c->pending++;
     if (api_propose(r, &t->command, c->q->timeout_ms, &t->result, applied, t) < 0) {
         fail(t, KAFKA_REQUEST_TIMED_OUT, "The metadata log takes no proposals at the moment; try again.");
@@ -237,7 +276,6 @@ static void handle(struct api_req *r, const void *body)
         return;
     }
     r->state = c;
-    c->resp.topics.n = c->n;
     c->pending = 1;
     const struct meta_image *image = api_image(r);
     for (int32_t i = 0; i < c->n; i++)

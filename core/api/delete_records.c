@@ -50,6 +50,11 @@ static void begin_one(struct delete_records *all, struct wire_str topic,
     a->error_code = api_part(all->g.r, &topic, NULL, q->partition_index, &part);
     if (a->error_code != KAFKA_NONE)
         return;
+    if (part_is_compacted(part)) {
+        a->error_code = KAFKA_POLICY_VIOLATION;
+        part_unref(part);
+        return;
+    }
     struct prefix *p = &all->v[all->n++];
     *p = (struct prefix){.d = {.offset = q->offset, .fn = gone}, .all = all, .answer = a};
     gather_more(&all->g);
@@ -81,6 +86,10 @@ static void handle(struct api_req *r, const void *body)
     for (int32_t i = 0; i < q->topics.n; i++) {
         const struct wire_delete_records_request_topic *t = &q->topics.v[i];
         struct wire_delete_records_response_topic_result *a = &d->resp.topics.v[d->resp.topics.n++];
+        if (t->partitions.n <= 0) {
+            d->resp.topics.n--;
+            continue;
+        }
         a->name = t->name;
         a->partitions.v = parts;
         a->partitions.n = t->partitions.n;

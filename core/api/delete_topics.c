@@ -13,6 +13,9 @@ struct delete_topics {
     struct gather g;
     struct wire_delete_topics_response resp;
     struct deletion *v;
+    struct wire_str *names; /* null: by id */
+    struct chronik_uuid *ids;
+    int32_t n; /* asked for */
 };
 
 static void end(struct gather *g)
@@ -61,36 +64,70 @@ static const struct meta_topic *find(struct api_req *r, const struct meta_image 
     return t;
 }
 
-static bool twice(const struct delete_topics *d, int32_t upto, const struct chronik_uuid *id)
+/* How often topic i is named in the way it is named: 0 when it was named before i. */
+static int named(const struct delete_topics *d, int32_t i)
 {
-    for (int32_t i = 0; i < upto; i++)
-        if (d->resp.responses.v[i].error_code == KAFKA_NONE && meta_uuid_eq(&d->resp.responses.v[i].topic_id, id))
+    int n = 0;
+    for (int32_t k = 0; k < d->n; k++)
+        if (d->names[i].n < 0 ? d->names[k].n < 0 && meta_uuid_eq(&d->ids[i], &d->ids[k])
+                              : wire_str_eq(d->names[i], d->names[k])) {
+            if (k < i)
+                return 0;
+            n++;
+        }
+    return n;
+}
+
+/* The topic of a name is also asked for by its id. */
+static bool by_id_too(const struct delete_topics *d, const struct chronik_uuid *id)
+{
+    for (int32_t k = 0; k < d->n; k++)
+        if (d->names[k].n < 0 && meta_uuid_eq(&d->ids[k], id))
             return true;
     return false;
 }
 
-static void begin_one(struct delete_topics *d, const struct meta_image *image, int32_t i, struct wire_str name,
-                      const struct chronik_uuid *id, int32_t timeout_ms)
+static bool by_name_too(const struct delete_topics *d, const struct meta_topic *t)
 {
-    struct wire_delete_topics_response_deletable_topic_result *a = &d->resp.responses.v[i];
+    for (int32_t k = 0; k < d->n; k++)
+        if (wire_str_eq(d->names[k], (struct wire_str){t->name, t->name_len}))
+            return true;
+    return false;
+}
+
+static void begin_one(struct delete_topics *d, const struct meta_image *image, int32_t i, int32_t timeout_ms)
+{
     struct api_req *r = d->g.r;
+    bool by_id = d->names[i].n < 0;
+    int times = by_id || meta_uuid_zero(&d->ids[i]) ? named(d, i) : 1;
+    if (times == 0)
+        return; /* one answer a topic */
+    struct wire_delete_topics_response_deletable_topic_result *a = &d->resp.responses.v[d->resp.responses.n++];
     *a = wire_delete_topics_response_deletable_topic_result_default;
-    a->name = name;
-    a->topic_id = *id;
+    a->name = d->names[i];
+    a->topic_id = d->ids[i];
     a->error_message.n = -1;
     if (!config_bool(r->api->c.config, CFG_DELETE_TOPIC_ENABLE)) {
         fail(a, r->version >= 3 ? KAFKA_TOPIC_DELETION_DISABLED : KAFKA_INVALID_REQUEST, "Topic deletion is disabled.");
         return;
     }
-    const struct meta_topic *t = find(r, image, name, id, a);
+    if (times > 1) {
+        fail(a, KAFKA_INVALID_REQUEST, by_id ? "Duplicate topic id." : "Duplicate topic name.");
+        return;
+    }
+    const struct meta_topic *t = find(r, image, d->names[i], &d->ids[i], a);
     if (!t)
         return;
-    if (twice(d, i, &t->id)) {
-        fail(a, KAFKA_INVALID_REQUEST, "The topic is named twice.");
+    if (by_id && by_name_too(d, t)) { /* answered under its name */
+        d->resp.responses.n--;
         return;
     }
     a->name = api_str_copy(r, (struct wire_str){t->name, t->name_len});
     a->topic_id = t->id;
+    if (!by_id && by_id_too(d, &t->id)) {
+        fail(a, KAFKA_INVALID_REQUEST, "The provided topic name maps to an ID that was already supplied.");
+        return;
+    }
     struct meta_command c = {.type = META_CMD_TOPIC_DELETE};
     c.u.topic_delete.id = t->id;
     d->v[i].answer = a;
@@ -102,24 +139,29 @@ static void begin_one(struct delete_topics *d, const struct meta_image *image, i
 static void handle(struct api_req *r, const void *body)
 {
     const struct wire_delete_topics_request *q = body;
-    struct chronik_uuid none = {{0}};
     int32_t n = (int32_t)max_i64(r->version >= 6 ? q->topics.n : q->topic_names.n, 0);
     struct delete_topics *d = arena_calloc(&r->arena, 1, sizeof *d);
     if (d) {
         d->resp = wire_delete_topics_response_default;
         d->resp.responses.v = api_array(r, struct wire_delete_topics_response_deletable_topic_result, n);
         d->v = api_array(r, struct deletion, n);
+        d->names = api_array(r, struct wire_str, n);
+        d->ids = api_array(r, struct chronik_uuid, n);
     }
-    if (!d || !d->resp.responses.v || !d->v) {
+    if (!d || !d->resp.responses.v || !d->v || !d->names || !d->ids) {
         api_drop(r, "out of memory for a request");
         return;
     }
-    d->resp.responses.n = n;
+    d->n = n;
+    for (int32_t i = 0; i < n; i++) {
+        d->names[i] = r->version >= 6 ? q->topics.v[i].name : q->topic_names.v[i];
+        if (r->version >= 6)
+            d->ids[i] = q->topics.v[i].topic_id;
+    }
     d->g = (struct gather){.r = r, .pending = 1, .end = end};
     const struct meta_image *image = api_image(r);
     for (int32_t i = 0; i < n; i++)
-        begin_one(d, image, i, r->version >= 6 ? q->topics.v[i].name : q->topic_names.v[i],
-                  r->version >= 6 ? &q->topics.v[i].topic_id : &none, q->timeout_ms);
+        begin_one(d, image, i, q->timeout_ms);
     api_image_leave(r);
     gather_less(&d->g);
 }

@@ -36,7 +36,10 @@ static void handle(struct api_req *r, const void *body)
     if (r->version >= 1 && q->endpoint_type != ENDPOINT_BROKERS) {
         bool known = q->endpoint_type == ENDPOINT_CONTROLLERS;
         resp.error_code = known ? KAFKA_MISMATCHED_ENDPOINT_TYPE : KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
-        resp.error_message = wire_str("This listener serves the endpoint type of brokers.");
+        resp.error_message = wire_str(
+            known ? "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                  : arena_printf(&r->arena, "Unsupported endpoint type %d", q->endpoint_type));
+        resp.endpoint_type = wire_describe_cluster_response_default.endpoint_type;
         api_answer(r, &resp);
         return;
     }

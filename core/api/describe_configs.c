@@ -33,10 +33,11 @@ static void add_synonyms(struct describe *d, const struct config_entry *e,
     o->synonyms.v = api_array(d->r, struct wire_describe_configs_response_synonym, (int64_t)e->n_synonyms);
     d->failed |= !o->synonyms.v;
     for (size_t i = 0; o->synonyms.v && i < e->n_synonyms; i++)
-        o->synonyms.v[o->synonyms.n++] =
-            (struct wire_describe_configs_response_synonym){.name = wire_str(e->synonyms[i].name),
-                                                            .value = api_str_copy(d->r, wire_str(e->synonyms[i].value)),
-                                                            .source = config_source_wire(e->synonyms[i].source)};
+        if (!d->dynamic_only || e->synonyms[i].source == CONFIG_FROM_DYNAMIC_DEFAULT)
+            o->synonyms.v[o->synonyms.n++] = (struct wire_describe_configs_response_synonym){
+                .name = wire_str(e->synonyms[i].name),
+                .value = api_str_copy(d->r, wire_str(e->synonyms[i].value)),
+                .source = config_source_wire(e->synonyms[i].source)};
 }
 
 static void count(void *arg, const struct config_entry *e)
@@ -101,13 +102,35 @@ static void describe_one(struct describe *d, const struct meta_image *image)
     const char *why = NULL;
     if (d->resource->resource_type == META_RES_TOPIC && meta_log_topic(d->r->api->meta_log, &name, NULL))
         return; /* it has no settings */
-    int16_t rc = config_resource_of(d->r, image, d->resource->resource_type, name, &res, &why);
+    int16_t rc = config_resource_of(d->r, image, d->resource->resource_type, name, false, &res, &why);
     if (rc != KAFKA_NONE) {
         refuse(d, rc, why);
         return;
     }
     d->dynamic_only = res.cluster_default;
     list(d, res.scope, res.scope == CONFIG_BROKER ? NULL : meta_configs_of(image, res.type, name.p, n));
+}
+
+static bool known(int8_t type)
+{
+    enum { BROKER_LOGGER = 8 };
+    return type == META_RES_TOPIC || type == META_RES_BROKER || type == META_RES_GROUP ||
+           type == META_RES_CLIENT_METRICS || type == BROKER_LOGGER;
+}
+
+/* A kind of resource that there is not refuses the whole request. */
+static void refuse_all(struct api_req *r, const struct wire_describe_configs_request *q,
+                       struct wire_describe_configs_response *resp)
+{
+    for (int32_t i = 0; i < q->resources.n; i++)
+        resp->results.v[resp->results.n++] = (struct wire_describe_configs_response_result){
+            .error_code = KAFKA_INVALID_REQUEST,
+            .error_message = wire_str("This most likely occurs because of a request being malformed by the client "
+                                      "library or the message was sent to an incompatible broker. See the broker logs "
+                                      "for more details."),
+            .resource_type = q->resources.v[i].resource_type,
+            .resource_name = q->resources.v[i].resource_name};
+    api_answer(r, resp);
 }
 
 static void handle(struct api_req *r, const void *body)
@@ -120,10 +143,15 @@ static void handle(struct api_req *r, const void *body)
         api_drop(r, "out of memory for an answer");
         return;
     }
+    for (int32_t i = 0; i < q->resources.n; i++)
+        if (!known(q->resources.v[i].resource_type)) {
+            refuse_all(r, q, &resp);
+            return;
+        }
     const struct meta_image *image = api_image(r);
     for (int32_t i = 0; i < q->resources.n && !failed; i++) {
         struct wire_describe_configs_response_result *a = &resp.results.v[resp.results.n++];
-        a->error_message.n = -1;
+        a->error_message = wire_str("");
         a->resource_type = q->resources.v[i].resource_type;
         a->resource_name = q->resources.v[i].resource_name;
         struct describe d = {.r = r, .q = q, .resource = &q->resources.v[i], .answer = a};

@@ -34,6 +34,11 @@ static bool one_partition(struct api_req *r, struct wire_str topic, int32_t inde
     a->partition_index = index;
     a->error_message.n = -1;
     a->error_code = api_part(r, &topic, NULL, index, &part);
+    const struct meta_image *image = api_image(r);
+    bool unknown = !meta_topic_by_name(image, topic.p, (size_t)max_i64(topic.n, 0));
+    api_image_leave(r);
+    if (a->error_code == KAFKA_UNKNOWN_TOPIC_OR_PARTITION && unknown)
+        a->error_message = wire_str("This server does not host this topic-partition.");
     if (a->error_code != KAFKA_NONE)
         return true;
     a->error_code = part_check_leader(part, -1);

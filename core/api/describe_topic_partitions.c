@@ -125,22 +125,49 @@ static void named_topics(struct page *g)
         if (!t)
             t = meta_topic_by_name(g->image, names[i].p, (size_t)max_i64(names[i].n, 0));
         if (t) {
-            int32_t first = cursor_partition(g, names[i]);
-            more = first >= t->n_partitions || add_topic(g, t, first);
+            more = add_topic(g, t, (int32_t)min_i64(cursor_partition(g, names[i]), t->n_partitions));
             continue;
         }
         struct wire_describe_topic_partitions_response_topic *o = &g->resp.topics.v[g->resp.topics.n++];
         *o = wire_describe_topic_partitions_response_topic_default;
         o->name = names[i];
-        o->error_code = api_bad_topic_name(names[i]) ? KAFKA_INVALID_TOPIC_EXCEPTION : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        o->topic_authorized_operations = AUTHORIZED_TOPIC;
+        o->error_code = api_bad_topic_name(&g->r->arena, names[i]) ? KAFKA_INVALID_TOPIC_EXCEPTION
+                                                                   : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
+}
+
+/* A cursor points into the topics that are asked for. */
+static bool cursor_fits(const struct wire_describe_topic_partitions_request *q)
+{
+    bool there = q->topics.n <= 0;
+    for (int32_t i = 0; q->cursor && i < q->topics.n; i++)
+        there |= wire_str_eq(q->topics.v[i].name, q->cursor->topic_name);
+    return !q->cursor || (there && q->cursor->partition_index >= 0);
+}
+
+/* All that is asked for, as an invalid request. */
+static void refuse(struct page *g)
+{
+    int32_t n = (int32_t)max_i64(g->q->topics.n, 0);
+    g->resp.topics.v = api_array(g->r, struct wire_describe_topic_partitions_response_topic, n);
+    for (int32_t i = 0; g->resp.topics.v && i < n; i++) {
+        struct wire_describe_topic_partitions_response_topic *o = &g->resp.topics.v[g->resp.topics.n++];
+        *o = wire_describe_topic_partitions_response_topic_default;
+        o->name = g->q->topics.v[i].name;
+        o->error_code = KAFKA_INVALID_REQUEST;
+    }
+    if (g->resp.topics.v)
+        api_answer(g->r, &g->resp);
+    else
+        api_drop(g->r, "out of memory for an answer");
 }
 
 static void handle(struct api_req *r, const void *body)
 {
     struct page g = {.r = r, .q = body, .resp = wire_describe_topic_partitions_response_default};
-    if (g.q->cursor && g.q->cursor->partition_index < 0) {
-        api_drop(r, "its cursor names a negative partition");
+    if (!cursor_fits(g.q)) {
+        refuse(&g);
         return;
     }
     int64_t most = config_i64(r->api->c.config, CFG_MAX_REQUEST_PARTITION_SIZE_LIMIT);

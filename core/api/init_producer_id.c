@@ -25,6 +25,10 @@ static void handle(struct api_req *r, const void *body)
                -1);
         return;
     }
+    if ((q->producer_id == -1) != (q->producer_epoch == -1)) { /* both or neither (KIP-360) */
+        answer(r, KAFKA_INVALID_REQUEST, -1, -1);
+        return;
+    }
     struct producer_id_wait *w = arena_calloc(&r->arena, 1, sizeof *w);
     if (!w) {
         api_drop(r, "out of memory for a request");

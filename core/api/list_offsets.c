@@ -58,6 +58,25 @@ static int16_t find(struct api_req *r, const struct wire_str *topic,
     return rc;
 }
 
+/* How often a partition is asked for: 0 when it was before, in this or another entry of its topic. */
+static int asked(const struct wire_list_offsets_request *q, int32_t topic, int32_t partition)
+{
+    int n = 0;
+    for (int32_t i = 0; i < q->topics.n; i++) {
+        if (!wire_str_eq(q->topics.v[i].name, q->topics.v[topic].name))
+            continue;
+        for (int32_t k = 0; k < q->topics.v[i].partitions.n; k++) {
+            if (q->topics.v[i].partitions.v[k].partition_index !=
+                q->topics.v[topic].partitions.v[partition].partition_index)
+                continue;
+            if (i < topic || (i == topic && k < partition))
+                return 0;
+            n++;
+        }
+    }
+    return n;
+}
+
 static void answer(struct api_req *r)
 {
     struct list_offsets *l = r->state;
@@ -84,9 +103,16 @@ static bool open_parts(struct api_req *r, const struct wire_list_offsets_request
             return false;
         for (int32_t k = 0; k < t->partitions.n; k++) {
             const struct wire_list_offsets_request_partition *p = &t->partitions.v[k];
+            int times = total > 1 ? asked(q, i, k) : 1;
+            if (times == 0)
+                continue; /* one answer a partition */
             struct wire_list_offsets_response_partition *b = &a->partitions.v[a->partitions.n++];
             *b = wire_list_offsets_response_partition_default;
             b->partition_index = p->partition_index;
+            if (times > 1) {
+                b->error_code = KAFKA_INVALID_REQUEST;
+                continue;
+            }
             if (!version_knows(r->version, p->timestamp)) {
                 b->error_code = KAFKA_UNSUPPORTED_VERSION;
                 continue;
@@ -98,6 +124,8 @@ static bool open_parts(struct api_req *r, const struct wire_list_offsets_request
             *cheap &= part_list_offset_is_cheap(p->timestamp);
             l->v[l->n++] = (struct lookup){part, p, b};
         }
+        if (a->partitions.n == 0)
+            l->resp.topics.n--;
     }
     return true;
 }

@@ -105,6 +105,15 @@ static const struct meta_topic *find(struct api_req *r, const struct asked *a, c
                 : meta_topic_by_id(a->image, id);
 }
 
+static bool asked_before(const struct wire_metadata_request *q, int32_t i)
+{
+    for (int32_t k = 0; k < i; k++)
+        if (wire_str_eq(q->topics.v[k].name, q->topics.v[i].name) &&
+            meta_uuid_eq(&q->topics.v[k].topic_id, &q->topics.v[i].topic_id))
+            return true;
+    return false;
+}
+
 static bool fill_asked(struct api_req *r, struct asked *a)
 {
     const struct wire_metadata_request *q = a->q;
@@ -117,13 +126,15 @@ static bool fill_asked(struct api_req *r, struct asked *a)
         struct wire_str name = q->topics.v[i].name;
         const struct chronik_uuid *id = &q->topics.v[i].topic_id;
         bool by_id = r->version >= 10 && !meta_uuid_zero(id);
+        if (asked_before(q, i))
+            continue; /* one answer a topic */
         const struct meta_topic *t = find(r, a, by_id ? NULL : &name, id);
         if (t) {
             if (!add_topic(r, a, t))
                 return false;
         } else if (by_id) {
             add_error(a, r->version >= 12 ? (struct wire_str){NULL, -1} : wire_str(""), id, KAFKA_UNKNOWN_TOPIC_ID);
-        } else if (name.n < 0 || api_bad_topic_name(name)) {
+        } else if (name.n < 0 || api_bad_topic_name(&r->arena, name)) {
             add_error(a, name.n < 0 ? wire_str("") : name, NULL, KAFKA_INVALID_TOPIC_EXCEPTION);
         } else if (create) {
             topic_auto_create(r, name);

@@ -106,6 +106,15 @@ static void refuse(struct produce_part *one, int16_t error)
     one->done = true;
 }
 
+static void tell_records(struct api_req *r, const struct part_append *ap, struct wire_produce_response_partition *a)
+{
+    a->record_errors.v = api_array(r, struct wire_produce_response_batch_index_and_error_message, ap->n_record_errors);
+    for (int32_t i = 0; a->record_errors.v && i < ap->n_record_errors; i++)
+        a->record_errors.v[a->record_errors.n++] = (struct wire_produce_response_batch_index_and_error_message){
+            .batch_index = ap->record_errors[i].index,
+            .batch_index_error_message = wire_str(ap->record_errors[i].message)};
+}
+
 /* What became of the append. false: the store wants a pause. */
 static bool conclude_part(struct produce_part *one, int64_t now)
 {
@@ -127,14 +136,10 @@ static bool conclude_part(struct produce_part *one, int64_t now)
     if (ap->error == KAFKA_NOT_LEADER_OR_FOLLOWER && r->version >= 10)
         name_leader(one->part, a);
     a->error_message = wire_str(ap->message);
-    if (ap->record_error_index >= 0 && r->version >= 8) {
-        a->record_errors.v = api_array(one->produce->r, struct wire_produce_response_batch_index_and_error_message, 1);
-        if (a->record_errors.v) {
-            a->record_errors.v[0].batch_index = ap->record_error_index;
-            a->record_errors.v[0].batch_index_error_message = wire_str(ap->message);
-            a->record_errors.n = 1;
-        }
-    }
+    if (!ap->early)
+        a->log_start_offset = ap->log_start;
+    if (ap->n_record_errors && r->version >= 8)
+        tell_records(one->produce->r, ap, a);
     return true;
 }
 
@@ -278,6 +283,8 @@ static void prepare_part(struct produce *p, const struct wire_produce_request_to
     }
     one->wait = (struct part_wait){.fn = reached, .arg = one};
     one->append.batches = d->records.p;
+    one->append.scratch = &p->r->loop->scratch;
+    one->append.arena = &p->r->arena;
     one->append.n = d->records.n > 0 ? (size_t)d->records.n : 0;
     one->append.acks = p->body->acks;
     one->append.api_version = p->r->version;

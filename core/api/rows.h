@@ -12,6 +12,10 @@ extern const struct api_row api_describe_log_dirs, api_describe_cluster, api_des
 extern const struct api_row api_join_group, api_sync_group, api_heartbeat, api_leave_group;
 extern const struct api_row api_describe_groups, api_list_groups, api_delete_groups;
 extern const struct api_row api_find_coordinator, api_offset_commit, api_offset_fetch, api_offset_delete;
+extern const struct api_row api_describe_acls, api_create_acls, api_delete_acls, api_elect_leaders;
+extern const struct api_row api_alter_partition_reassignments, api_list_partition_reassignments;
+extern const struct api_row api_alter_replica_log_dirs, api_list_config_resources, api_update_features;
+extern const struct api_row api_describe_quorum, api_unregister_broker;
 
 /* Appends what the loop's produce requests gathered and answers what can be answered. */
 void produce_gathered(struct api_loop *l);

@@ -38,30 +38,61 @@ static const struct meta_assignment *spread(struct api_req *r, const int32_t *id
     return v;
 }
 
-static int16_t check_assignment(const struct meta_image *image, const struct topic_spec *s, const char **why)
+int16_t topic_check_replicas(struct api_req *r, const struct meta_image *image, const struct meta_assignment *a,
+                             int32_t expected, const char **why)
 {
-    for (int32_t i = 0; i < s->n_partitions; i++) {
-        const struct meta_assignment *a = &s->assignment[i];
-        if (a->n_replicas == 0 || a->n_replicas != s->assignment[0].n_replicas) {
-            *why = "Every partition of an assignment needs the same number of replicas, at least one.";
+    if (a->n_replicas == 0) {
+        *why = "The manual partition assignment includes an empty replica list.";
+        return KAFKA_INVALID_REPLICA_ASSIGNMENT;
+    }
+    int32_t previous = INT32_MIN; /* in ascending order, as Kafka looks at them */
+    for (uint32_t k = 0; k < a->n_replicas; k++) {
+        int32_t next = INT32_MAX, times = 0;
+        for (uint32_t m = 0; m < a->n_replicas; m++)
+            if (a->replicas[m] > previous || (k == 0 && a->replicas[m] == INT32_MIN))
+                next = (int32_t)min_i64(next, a->replicas[m]);
+        for (uint32_t m = 0; m < a->n_replicas; m++)
+            times += a->replicas[m] == next;
+        if (times == 0)
+            break;
+        if (!meta_broker_by_id(image, next)) {
+            *why = arena_printf(&r->arena,
+                                "The manual partition assignment includes broker %d, but no such broker is "
+                                "registered.",
+                                next);
             return KAFKA_INVALID_REPLICA_ASSIGNMENT;
         }
-        for (uint32_t k = 0; k < a->n_replicas; k++) {
-            if (!meta_broker_by_id(image, a->replicas[k])) {
-                *why = "The assignment names a broker that is not registered.";
-                return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-            }
-            for (uint32_t m = 0; m < k; m++)
-                if (a->replicas[m] == a->replicas[k]) {
-                    *why = "The assignment names a broker twice for one partition.";
-                    return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-                }
+        if (times > 1) {
+            *why =
+                arena_printf(&r->arena, "The manual partition assignment includes the broker %d more than once.", next);
+            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
         }
+        previous = next;
+    }
+    if (expected >= 0 && a->n_replicas != (uint32_t)expected) {
+        *why = arena_printf(&r->arena,
+                            "The manual partition assignment includes a partition with %u replica(s), but this is not "
+                            "consistent with previous partitions, which have %d replica(s).",
+                            a->n_replicas, expected);
+        return KAFKA_INVALID_REPLICA_ASSIGNMENT;
     }
     return KAFKA_NONE;
 }
 
-static int16_t check_configs(struct api_req *r, const struct topic_spec *s, const char **why)
+static int16_t check_assignment(struct api_req *r, const struct meta_image *image, const struct topic_spec *s,
+                                const char **why)
+{
+    int32_t expected = s->replication > 0 ? s->replication : -1;
+    for (int32_t i = 0; i < s->n_partitions; i++) {
+        int16_t rc = topic_check_replicas(r, image, &s->assignment[i], expected, why);
+        if (rc != KAFKA_NONE)
+            return rc;
+        expected = (int32_t)s->assignment[i].n_replicas;
+    }
+    return KAFKA_NONE;
+}
+
+int16_t topic_check_configs(struct api_req *r, const struct topic_spec *s, const char **why)
 {
     struct config_kv *kv = api_array(r, struct config_kv, s->n_configs);
     struct err e = {0};
@@ -77,38 +108,41 @@ static int16_t check_configs(struct api_req *r, const struct topic_spec *s, cons
 
 static int16_t check_counts(struct api_req *r, struct topic_spec *s, uint32_t n_ids, const char **why)
 {
+    if (s->replication < -1 || s->replication == 0) {
+        *why = "Replication factor must be larger than 0, or -1 to use the default value.";
+        return KAFKA_INVALID_REPLICATION_FACTOR;
+    }
+    if (s->n_partitions < -1 || s->n_partitions == 0) {
+        *why = "Number of partitions was set to an invalid non-positive value.";
+        return KAFKA_INVALID_PARTITIONS;
+    }
     if (s->n_partitions == -1)
         s->n_partitions = (int32_t)config_i64(r->api->c.config, CFG_NUM_PARTITIONS);
     if (s->replication == -1)
         s->replication = (int32_t)config_i64(r->api->c.config, CFG_DEFAULT_REPLICATION_FACTOR);
-    if (s->n_partitions <= 0) {
-        *why = "Number of partitions must be larger than 0.";
-        return KAFKA_INVALID_PARTITIONS;
-    }
     if (s->n_partitions > MAX_PARTITIONS) {
         *why = "A topic can have at most 100000 partitions.";
         return KAFKA_INVALID_PARTITIONS;
     }
-    if (s->replication <= 0) {
-        *why = "Replication factor must be larger than 0, or -1 to use the default value.";
-        return KAFKA_INVALID_REPLICATION_FACTOR;
-    }
     if ((uint32_t)s->replication > n_ids) {
         *why =
-            arena_printf(&r->arena, "Unable to replicate the partition %d time(s): only %u broker(s) are registered.",
-                         s->replication, n_ids);
+            arena_printf(&r->arena,
+                         "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be "
+                         "reached because only %u broker(s) are registered or some brokers have all "
+                         "their log directories cordoned.",
+                         s->replication, s->replication, n_ids);
         return KAFKA_INVALID_REPLICATION_FACTOR;
     }
     return KAFKA_NONE;
 }
 
 /* Two names that differ only in '.' and '_' would have the same metric names. */
-static bool collides(const struct meta_image *image, struct wire_str name)
+static const struct meta_topic *collides(const struct meta_image *image, struct wire_str name)
 {
     bool dotted = memchr(name.p, '.', (size_t)name.n) || memchr(name.p, '_', (size_t)name.n);
     struct meta_cursor c;
     if (!dotted)
-        return false;
+        return NULL;
     for (const struct meta_topic *t = meta_topics_from(image, &c, NULL, 0); t; t = meta_topics_next(&c)) {
         if (t->name_len != name.n || memcmp(t->name, name.p, (size_t)name.n) == 0)
             continue;
@@ -120,9 +154,9 @@ static bool collides(const struct meta_image *image, struct wire_str name)
             i++;
         }
         if (i == name.n)
-            return true;
+            return t;
     }
-    return false;
+    return NULL;
 }
 
 int16_t topic_assign(struct api_req *r, const struct meta_image *image, const struct topic_spec *spec,
@@ -131,40 +165,49 @@ int16_t topic_assign(struct api_req *r, const struct meta_image *image, const st
     struct topic_spec s = *spec;
     int32_t ids[MAX_BROKERS];
     uint32_t n_ids = alive(image, ids);
-    int16_t rc = s.assignment ? check_assignment(image, &s, why) : check_counts(r, &s, n_ids, why);
+    int16_t rc = s.assignment ? check_assignment(r, image, &s, why) : check_counts(r, &s, n_ids, why);
     if (rc != KAFKA_NONE)
         return rc;
     *out = s.assignment ? s.assignment : spread(r, ids, n_ids, s.n_partitions, s.replication);
     return *out ? KAFKA_NONE : KAFKA_UNKNOWN_SERVER_ERROR;
 }
 
+int16_t topic_check_new_name(struct api_req *r, const struct meta_image *image, struct wire_str name, const char **why)
+{
+    if ((*why = api_bad_topic_name(&r->arena, name)) != NULL)
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
+    if (meta_log_topic(r->api->meta_log, &name, NULL)) {
+        *why = META_LOG_READ_ONLY;
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
+    }
+    if (wire_str_is(name, "__cluster_metadata")) {
+        *why = "Creation of internal topic __cluster_metadata is prohibited.";
+        return KAFKA_INVALID_REQUEST;
+    }
+    if (meta_topic_by_name(image, name.p, (size_t)name.n)) {
+        *why = arena_printf(&r->arena, "Topic '%.*s' already exists.", name.n, name.p);
+        return KAFKA_TOPIC_ALREADY_EXISTS;
+    }
+    const struct meta_topic *other = collides(image, name);
+    if (other) {
+        *why = arena_printf(&r->arena, "Topic '%.*s' collides with existing topic: %s", name.n, name.p, other->name);
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
+    }
+    return KAFKA_NONE;
+}
+
 int16_t topic_command(struct api_req *r, const struct meta_image *image, const struct topic_spec *spec,
                       struct meta_command *out, const char **why)
 {
     struct topic_spec s = *spec;
-    const struct meta_assignment *assignment;
-    const char *bad = api_bad_topic_name(s.name);
-    if (bad) {
-        *why = arena_printf(&r->arena, "Topic name is invalid: %s.", bad);
-        return KAFKA_INVALID_TOPIC_EXCEPTION;
-    }
-    if (meta_log_topic(r->api->meta_log, &s.name, NULL)) {
-        *why = META_LOG_READ_ONLY;
-        return KAFKA_INVALID_TOPIC_EXCEPTION;
-    }
-    if (meta_topic_by_name(image, s.name.p, (size_t)s.name.n)) {
-        *why = arena_printf(&r->arena, "Topic '%.*s' already exists.", s.name.n, s.name.p);
-        return KAFKA_TOPIC_ALREADY_EXISTS;
-    }
-    if (collides(image, s.name)) {
-        *why = "Another topic differs from this name only in '.' and '_'.";
-        return KAFKA_INVALID_TOPIC_EXCEPTION;
-    }
-    if (!s.assignment && s.n_partitions == -1)
-        s.n_partitions = (int32_t)config_i64(r->api->c.config, CFG_NUM_PARTITIONS);
-    int16_t rc = topic_assign(r, image, &s, &assignment, why);
+    const struct meta_assignment *assignment = NULL;
+    int16_t rc = topic_check_new_name(r, image, s.name, why);
     if (rc == KAFKA_NONE)
-        rc = check_configs(r, &s, why);
+        rc = topic_check_configs(r, &s, why);
+    if (rc == KAFKA_NONE && !s.assignment && s.n_partitions == -1 && s.replication >= -1 && s.replication != 0)
+        s.n_partitions = (int32_t)config_i64(r->api->c.config, CFG_NUM_PARTITIONS);
+    if (rc == KAFKA_NONE)
+        rc = topic_assign(r, image, &s, &assignment, why);
     if (rc != KAFKA_NONE)
         return rc;
     const char *name = arena_strndup(&r->arena, s.name.p, (size_t)s.name.n);

@@ -43,20 +43,26 @@ int16_t api_part(struct api_req *r, const struct wire_str *name, const struct ch
     return rc;
 }
 
-const char *api_bad_topic_name(struct wire_str name)
+const char *api_bad_topic_name(struct arena *a, struct wire_str name)
 {
     if (name.n <= 0)
-        return "the topic name is empty";
+        return "Topic name is invalid: the empty string is not allowed";
+    if (wire_str_is(name, "."))
+        return "Topic name is invalid: '.' is not allowed";
+    if (wire_str_is(name, ".."))
+        return "Topic name is invalid: '..' is not allowed";
     if (name.n > 249)
-        return "the topic name is longer than 249 characters";
-    if (wire_str_is(name, ".") || wire_str_is(name, ".."))
-        return "a topic cannot be called '.' or '..'";
+        return arena_printf(a, "Topic name is invalid: the length of '%.*s' is longer than the max allowed length 249",
+                            name.n, name.p);
     for (int32_t i = 0; i < name.n; i++) {
         char c = name.p[i];
         bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
                     c == '_' || c == '-';
         if (!fine)
-            return "a topic name may hold only ASCII letters, digits, '.', '_' and '-'";
+            return arena_printf(a,
+                                "Topic name is invalid: '%.*s' contains one or more characters other than ASCII "
+                                "alphanumerics, '.', '_' and '-'",
+                                name.n, name.p);
     }
     return NULL;
 }

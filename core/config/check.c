@@ -39,6 +39,32 @@ static int32_t refuse(const struct config_def *d, const char *text, struct err *
                    d->s.sensitive ? "[hidden]" : (text ? text : "null"), d->s.name, why);
 }
 
+/* A double as Java prints it: 2.0, 2.147483648E9. */
+static void java_double(double v, char *buf, size_t n)
+{
+    char digits[40];
+    int precision = 0;
+    do
+        snprintf(digits, sizeof digits, "%.*e", precision, v);
+    while (strtod(digits, NULL) != v && ++precision < 17);
+    double size = fabs(v);
+    if (isinf(v) || (v != 0 && (size < 1e-3 || size >= 1e7))) {
+        char *e = strchr(digits, 'e');
+        int exponent = e ? (int)strtol(e + 1, NULL, 10) : 0;
+        if (e)
+            *e = 0;
+        if (isinf(v))
+            snprintf(buf, n, "%sInfinity", v < 0 ? "-" : "");
+        else
+            snprintf(buf, n, "%s%sE%d", digits, strchr(digits, '.') ? "" : ".0", exponent);
+        return;
+    }
+    int places = 1;
+    do
+        snprintf(buf, n, "%.*f", places, v);
+    while (strtod(buf, NULL) != v && ++places < 20);
+}
+
 static int32_t refuse_number(const struct config_def *d, const char *text, struct err *e)
 {
     static const char *const names[] = {
@@ -120,11 +146,13 @@ static int32_t parse_number(const struct config_def *d, const char *text, struct
     if (d->s.type == CONFIG_DOUBLE) {
         if (!parse_double(s, &v->f))
             return refuse_number(d, text, e);
-        return d->rule == RULE_NONE ? CHRONIK_DONE : check_range(d, text, v->f, false, 0, e);
+        char shown[40];
+        java_double(v->f, shown, sizeof shown);
+        return d->rule == RULE_NONE ? CHRONIK_DONE : check_range(d, shown, v->f, false, 0, e);
     }
     if (!parse_integer(s, &v->i) || v->i < low[d->s.type] || v->i > high[d->s.type])
         return refuse_number(d, text, e);
-    return check_range(d, text, 0, true, v->i, e);
+    return check_range(d, s, 0, true, v->i, e);
 }
 
 static int32_t parse_boolean(const struct config_def *d, const char *text, struct config_value *v, struct err *e)
@@ -150,7 +178,9 @@ static bool among(const char *choices, const char *item, size_t len, bool any_ca
 
 static int32_t refuse_choice(const struct config_def *d, const char *text, struct err *e)
 {
-    char why[256];
+    char why[256], bare[256];
+    if (trimmed(text, bare, sizeof bare))
+        text = bare;
     snprintf(why, sizeof why, "String must be one of%s: %s",
              d->rule == RULE_CHOICE_ANY_CASE ? " (case insensitive)" : "", d->choices);
     return refuse(d, text, e, why);
@@ -175,6 +205,21 @@ static bool is_replica(const char *item, size_t len)
     return colons == 1 && digits > 0;
 }
 
+static int32_t refuse_replicas(const struct config_def *d, const char *text, struct err *e)
+{
+    char why[256], list[256] = "[";
+    const char *item;
+    size_t len, used = 1;
+    while (config_list_next(&text, &item, &len) && used + len + 4 < sizeof list)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%.*s", used > 1 ? ", " : "", (int)len, item);
+    snprintf(list + used, sizeof list - used, "]");
+    snprintf(why, sizeof why,
+             "%s must be the literal '*' or a list of replicas in the following format: "
+             "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
+             d->s.name);
+    return refuse(d, list, e, why);
+}
+
 static int32_t check_list(const struct config_def *d, const char *text, struct err *e)
 {
     const char *at = text, *item;
@@ -188,9 +233,7 @@ static int32_t check_list(const struct config_def *d, const char *text, struct e
         if (d->rule == RULE_ITEMS_NON_EMPTY && len == 0)
             return refuse(d, text, e, "items of the list must not be empty");
         if (d->rule == RULE_REPLICAS && !(len == 1 && *item == '*') && !is_replica(item, len))
-            return refuse(d, text, e,
-                          "must be the literal '*' or a list of replicas in the following format: "
-                          "[partitionId]:[brokerId],[partitionId]:[brokerId],...");
+            return refuse_replicas(d, text, e);
         const char *rest = at, *other;
         size_t n;
         while (d->rule == RULE_CHOICE && config_list_next(&rest, &other, &n))

@@ -38,7 +38,7 @@ static void describe_broker(const struct config *c, const struct config_slot *s,
     if (d->s.id >= 0) {
         int16_t ids[4] = {d->s.id};
         memcpy(ids + 1, d->synonyms, sizeof d->synonyms);
-        n = add_said(c, ids, 1u + d->n_synonyms, syn);
+        n = now->v.text ? add_said(c, ids, 1u + d->n_synonyms, syn) : 0; /* Kafka tells none of a value that is null */
     } else if (now->v.text) {
         syn[n++] = (struct config_synonym){.name = d->s.name, .value = shown(d, now->v.text), .source = now->source};
     }
@@ -71,10 +71,16 @@ static void describe_override(const struct config *c, const struct config_def *d
     struct config_entry entry = {.setting = &d->s, .synonyms = syn, .source = CONFIG_FROM_DEFAULT};
     if (own)
         syn[n++] = (struct config_synonym){.name = d->s.name, .value = shown(d, own), .source = source};
-    size_t said = add_said(c, d->synonyms, d->n_synonyms, syn + n);
-    if (!said && !d->n_synonyms && d->s.dflt)
-        syn[n + said++] = (struct config_synonym){.name = d->s.name, .value = d->s.dflt, .source = CONFIG_FROM_DEFAULT};
-    entry.n_synonyms = n + said;
+    struct config_synonym broker[CONFIG_MAX_SAID];
+    size_t said = add_said(c, d->synonyms, d->n_synonyms, broker);
+    size_t own_n = n; /* as in Kafka: an older spelling's default (hours) is told only behind a value of the broker */
+    for (size_t i = 0; i < said; i++)
+        if (n > own_n || broker[i].source != CONFIG_FROM_DEFAULT ||
+            strcmp(broker[i].name, config_defs[d->synonyms[0]].s.name) == 0)
+            syn[n++] = broker[i];
+    if (!n && !d->n_synonyms && d->s.scope == CONFIG_GROUP && d->s.dflt)
+        syn[n++] = (struct config_synonym){.name = d->s.name, .value = d->s.dflt, .source = CONFIG_FROM_DEFAULT};
+    entry.n_synonyms = n;
     entry.value = own ? own : config_effective_text(c, d, converted, sizeof converted);
     entry.value = shown(d, entry.value);
     if (entry.n_synonyms)

@@ -166,6 +166,9 @@ int32_t config_check(const struct config *c, enum config_scope scope, const char
 int32_t config_check_set(const struct config *c, enum config_scope scope, const struct config_kv *kv, size_t n,
                          struct err *e)
 {
+    for (size_t i = 0; i < n; i++) /* names first, as Kafka */
+        if (scope != CONFIG_BROKER && !config_def_find(scope, kv[i].key))
+            return config_check(c, scope, kv[i].key, kv[i].value, e);
     for (size_t i = 0; i < n; i++) {
         int32_t r = config_check(c, scope, kv[i].key, kv[i].value, e);
         if (r < 0)
@@ -194,11 +197,10 @@ int32_t config_check_dynamic(const struct config *c, bool cluster_default, const
     if (!d)
         return err_set(e, CHRONIK_E_NOTFOUND, "Unknown broker config name: %.200s", key);
     if (d->s.update == CONFIG_READ_ONLY)
-        return err_set(e, CHRONIK_E_INVAL,
-                       "Cannot update these configs dynamically: %s; set it in server.properties and restart", key);
+        return err_set(e, CHRONIK_E_INVAL, "Cannot update these configs dynamically: [%s]", key);
     if (cluster_default && d->s.update == CONFIG_PER_BROKER)
         return err_set(e, CHRONIK_E_INVAL,
-                       "Cannot update these configs at default cluster level, broker id must be specified: %s", key);
+                       "Cannot update these configs at default cluster level, broker id must be specified: [%s]", key);
     return value ? config_value_parse(d, value, NULL, e) : CHRONIK_DONE;
 }
 

@@ -3,6 +3,7 @@
 #include "main/broker.h"
 
 #include "api/api.h"
+#include "api/features.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "coord/coord.h"
@@ -260,6 +261,12 @@ static int32_t open_meta(struct broker *b, struct err *e)
     uint32_t n_ids = (uint32_t)min_i64(b->dirs.n, (int64_t)ARRAY_LEN(ids));
     for (uint32_t i = 0; i < n_ids; i++)
         ids[i] = b->dirs.v[i].id;
+    struct meta_feature first[8];
+    uint32_t n_first = 0;
+    CHECK(n_features <= ARRAY_LEN(first));
+    for (uint32_t i = 0; i < n_features; i++)
+        if (features[i].first)
+            first[n_first++] = (struct meta_feature){features[i].name, features[i].first};
     bool durable = b->o.meta->desc.capabilities & CHRONIK_CAP_DURABLE;
     struct meta_options opt = {
         .node_id = b->dirs.node_id,
@@ -271,7 +278,9 @@ static int32_t open_meta(struct broker *b, struct err *e)
                  .endpoints = b->endpoints,
                  .n_endpoints = b->n_endpoints,
                  .dirs = ids,
-                 .n_dirs = n_ids},
+                 .n_dirs = n_ids,
+                 .features = first,
+                 .n_features = n_first},
         .join = true,
         .arg = b,
         .registered = meta_registered,

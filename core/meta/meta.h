@@ -207,6 +207,15 @@ int32_t meta_reconcile_start(struct meta *m, const struct meta_reconcile_ops *op
  * Any thread, after meta_reconcile_start; many calls make one pass. */
 void meta_reconcile_settings(struct meta *m);
 
+/* Posts `task` to `exec` once the changes published so far have reached this node's partitions: behind the pass that
+ * they woke. Any thread; the memory is the caller's until then. Without a reconciler at once. */
+struct meta_after {
+    struct os_exec *exec;
+    struct chronik_task *task;
+    struct chronik_task own; /* meta: */
+};
+void meta_reconcile_after(struct meta *m, struct meta_after *a);
+
 struct meta_reconcile_status {
     bool first_pass_done;
     uint64_t opened, failed, strays; /* partitions */

@@ -435,6 +435,21 @@ void meta_reconcile_settings(struct meta *m)
     reconcile_wake(m);
 }
 
+static void after(void *arg)
+{
+    struct meta_after *a = arg;
+    os_exec_post(a->exec, a->task);
+}
+
+void meta_reconcile_after(struct meta *m, struct meta_after *a)
+{
+    a->own = (struct chronik_task){.fn = after, .arg = a};
+    if (m->rec)
+        m->host.exec_post(m->rec->exec, &a->own); /* the executor is serial, and the pass was posted before */
+    else
+        after(a);
+}
+
 int32_t meta_reconcile_start(struct meta *m, const struct meta_reconcile_ops *ops, struct err *e)
 {
     struct reconciler *r = meta_xmalloc(sizeof *r);

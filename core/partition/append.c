@@ -1,14 +1,12 @@
-/* append.c: the way of produced batches: checked without a lock, then under the partition's lock sequence check,
- * offsets, the store's append and the notes of epochs and producers, all in one step, so that they cannot disagree
- * (K4). Batches that came together go to the store in runs, with one write each: a run is in the log as a whole or not
- * at all, and its batches are noted once it is. */
-#include "partition/priv.h"
+/* append.c: the way of produced batches: checked without a lock (check.c), then under the partition's lock sequence
+ * check, offsets, the store's append and the notes of epochs and producers, all in one step, so that they cannot
+ * disagree (K4). Batches that came together go to the store in runs, with one write each: a run is in the log as a
+ * whole or not at all, and its batches are noted once it is. */
+#include "partition/check.h"
 
 #include "wire/codes.h"
 
 enum { RUN_MOST = 30 }; /* batches that go to the store at once */
-
-/* ---- checks that need no lock ---- */
 
 static void refuse(struct part_append *a, int16_t code, const char *why)
 {
@@ -16,62 +14,15 @@ static void refuse(struct part_append *a, int16_t code, const char *why)
     a->message = why;
 }
 
-static void check_timestamps(struct part_append *a, const struct config_topic *c, int64_t now_ms)
-{
-    const struct batch_head *h = &a->head;
-    if (c->log_append_time || h->max_timestamp < 0)
-        return;
-    bool early = c->timestamp_before_max_ms != INT64_MAX && h->seen_min_timestamp < now_ms - c->timestamp_before_max_ms;
-    bool late = c->timestamp_after_max_ms != INT64_MAX && h->seen_max_timestamp > now_ms + c->timestamp_after_max_ms;
-    if (!early && !late)
-        return;
-    a->record_error_index = 0;
-    refuse(a, KAFKA_INVALID_TIMESTAMP,
-           early ? "The timestamp is older than message.timestamp.before.max.ms allows."
-                 : "The timestamp is further in the future than message.timestamp.after.max.ms allows.");
-}
-
-static void check_batch(struct part_append *a, const struct config_topic *c, int64_t now_ms)
-{
-    struct batch_problem problem = {.record = -1};
-    struct batch_head *h = &a->head;
-    if (a->n == 0) {
-        refuse(a, KAFKA_INVALID_RECORD, "The produce request holds no record batch for this partition.");
-        return;
-    }
-    int16_t rc = batch_check(a->batches, a->n, h, c->cleanup_compact ? BATCH_NEEDS_KEYS : 0, &problem);
-    if (rc != KAFKA_NONE) {
-        a->record_error_index = problem.record;
-        refuse(a, rc, problem.why);
-    } else if (h->bytes != a->n) {
-        refuse(a, KAFKA_INVALID_RECORD, "A produce request may hold exactly one record batch for each partition.");
-    } else if (h->attributes & BATCH_CONTROL) {
-        refuse(a, KAFKA_INVALID_RECORD, "Clients may not write control batches.");
-    } else if (h->bytes > (uint64_t)c->max_message_bytes) {
-        refuse(a, KAFKA_MESSAGE_TOO_LARGE, "The record batch is larger than max.message.bytes allows.");
-    } else if (h->bytes > (uint64_t)c->segment_bytes) {
-        refuse(a, KAFKA_RECORD_LIST_TOO_LARGE, "The record batch is larger than segment.bytes.");
-    } else if ((h->attributes & BATCH_CODEC_MASK) == CODEC_ZSTD && a->api_version < 7) {
-        refuse(a, KAFKA_UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or newer.");
-    } else if (h->attributes & BATCH_TRANSACTIONAL) {
-        refuse(a, KAFKA_INVALID_TXN_STATE, "This broker does not offer transactions yet.");
-    } else if (h->producer_id >= 0 && (h->base_sequence < 0 || h->producer_epoch < 0)) {
-        refuse(a, KAFKA_INVALID_RECORD, "An idempotent batch needs a producer epoch and a sequence.");
-    } else {
-        check_timestamps(a, c, now_ms);
-    }
-}
-
-static void check_all(struct part_append *a, const struct config_topic *c, int64_t now_ms)
+static void check_all(struct part *p, struct part_append *a, const struct config_topic *c, int64_t now_ms)
 {
     for (; a; a = a->next) {
         a->error = KAFKA_NONE;
-        a->record_error_index = -1;
         a->message = NULL;
-        a->waiting = a->busy = false;
+        a->waiting = a->busy = a->early = false;
         a->base_offset = a->log_append_time = -1;
         if (!a->checked)
-            check_batch(a, c, now_ms);
+            part_check_batch(p, a, c, now_ms);
         a->checked = a->error == KAFKA_NONE;
     }
 }
@@ -196,7 +147,7 @@ static void run_add(struct part *p, struct run *r, struct part_append *a)
     if (c->log_append_time) {
         batch_patch_append_time(a->batches, a->n, r->now_ms);
         a->log_append_time = h->max_timestamp = r->now_ms;
-    } else if (h->seen_max_timestamp != h->max_timestamp) {
+    } else if (h->seen_max_timestamp != h->max_timestamp || a->was_timed) {
         batch_patch_max_timestamp(a->batches, a->n, h->seen_max_timestamp);
         h->max_timestamp = h->seen_max_timestamp;
     }
@@ -297,7 +248,7 @@ void part_append_batches(struct part *p, struct part_append *list)
     r.now_ms = os_wall_ms(p->set->cfg.os);
     r.n = 0;
     r.busy = false;
-    check_all(list, &config, r.now_ms);
+    check_all(p, list, &config, r.now_ms);
 
     os_mutex_lock(&p->mu);
     for (struct part_append *a = list; a; a = a->next)

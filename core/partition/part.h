@@ -110,22 +110,40 @@ struct part_wait {
     bool queued;
 };
 
+/* Memory for unpacking and packing batches, kept from append to append by a loop. Zero it first. */
+struct part_scratch {
+    struct codec_buf plain;
+    struct batch_build build;
+};
+void part_scratch_free(struct part_scratch *s);
+
+struct part_record_error {
+    int32_t index; /* of the record in its batch */
+    const char *message;
+};
+
 struct part_append {
     uint8_t *batches; /* wire batches; patched in place: base offset, leader epoch, LogAppendTime */
     size_t n;
     int16_t acks;
-    int16_t api_version;      /* of Produce: codecs and error codes depend on it */
-    struct part_wait *wait;   /* for acks != 0: queued unless the answer is ready */
-    struct part_append *next; /* for the same partition, behind this one */
+    int16_t api_version;          /* of Produce: codecs and error codes depend on it */
+    struct part_wait *wait;       /* for acks != 0: queued unless the answer is ready */
+    struct part_append *next;     /* for the same partition, behind this one */
+    struct part_scratch *scratch; /* NULL: memory of this call */
+    struct arena
+        *arena; /* for what is said of refusals, and for batches packed anew; NULL: neither in detail nor anew */
     /* out */
     int16_t error; /* a Kafka code; on 0 the fields below are set */
     int64_t base_offset, log_append_time, log_start;
-    int32_t record_error_index; /* -1 none */
-    const char *message;        /* static text, or NULL */
-    bool waiting;               /* wait->fn will be called */
-    bool busy;                  /* refused for back-pressure: try again in a moment */
+    struct part_record_error *record_errors; /* n_record_errors, of the arena */
+    int32_t n_record_errors;
+    const char *message; /* static or of the arena, or NULL */
+    bool waiting;        /* wait->fn will be called */
+    bool busy;           /* refused for back-pressure: try again in a moment */
+    bool early;          /* refused as something that has nothing to do with the partition */
     /* partition's; zero at first */
-    bool checked; /* found right; not done again when it is tried again */
+    bool checked;   /* found right; not done again when it is tried again */
+    bool was_timed; /* it claimed log append time */
     struct batch_head head;
 };
 
@@ -188,6 +206,8 @@ int16_t part_list_offset(struct part *p, int64_t timestamp, bool read_committed,
 bool part_list_offset_is_cheap(int64_t timestamp);
 /* OffsetForLeaderEpoch: the end offset of `epoch`, or of the largest below it. */
 int16_t part_epoch_end(struct part *p, int32_t epoch, int32_t *found_epoch, int64_t *end);
+/* Compacted and nothing else: its records are not to be deleted by offset. */
+bool part_is_compacted(struct part *p);
 /* DeleteRecords: -1 = high watermark. Answers the new log start when durable, through done on any thread. */
 struct part_delete {
     int64_t offset;

@@ -19,7 +19,7 @@ bool part_list_offset_is_cheap(int64_t timestamp)
 
 struct by_time {
     struct part *part;
-    int64_t ts, end;
+    int64_t ts, from, end;
     int64_t offset, found_ts; /* out; offset -1 none */
     int16_t error;
 };
@@ -27,7 +27,7 @@ struct by_time {
 static bool match_record(void *arg, const struct batch_record *r)
 {
     struct by_time *q = arg;
-    if (r->timestamp < q->ts || r->offset >= q->end)
+    if (r->timestamp < q->ts || r->offset < q->from || r->offset >= q->end)
         return true;
     q->offset = r->offset;
     q->found_ts = r->timestamp;
@@ -54,7 +54,7 @@ static bool match_batch(void *arg, const struct part_batch *b)
 
 static int16_t find_time(struct part *p, int64_t from, int64_t end, int64_t ts, int64_t *offset, int64_t *found_ts)
 {
-    struct by_time q = {.part = p, .ts = ts, .end = end, .offset = -1, .found_ts = -1};
+    struct by_time q = {.part = p, .ts = ts, .from = from, .end = end, .offset = -1, .found_ts = -1};
     int16_t rc = part_walk(p, from, end, match_batch, &q);
     *offset = q.offset;
     *found_ts = q.found_ts;
@@ -86,7 +86,7 @@ static int16_t find_newest(struct part *p, int64_t log_start, int64_t end, int64
         if (rc != KAFKA_NONE)
             return rc;
     }
-    return n.ts < 0 ? KAFKA_NONE : find_time(p, n.base, end, n.ts, offset, found_ts);
+    return n.ts < 0 ? KAFKA_NONE : find_time(p, max_i64(n.base, log_start), end, n.ts, offset, found_ts);
 }
 
 int16_t part_list_offset(struct part *p, int64_t timestamp, bool read_committed, int64_t *offset, int64_t *found_ts,
@@ -104,10 +104,10 @@ int16_t part_list_offset(struct part *p, int64_t timestamp, bool read_committed,
         break;
     case EARLIEST:
     case EARLIEST_LOCAL:
-    case EARLIEST_PENDING:
         *offset = start;
         break;
     case LATEST_TIERED:
+    case EARLIEST_PENDING: /* nothing is tiered here */
         return KAFKA_NONE;
     case MAX_TIMESTAMP:
         rc = find_newest(p, start, end, offset, found_ts);
@@ -120,8 +120,6 @@ int16_t part_list_offset(struct part *p, int64_t timestamp, bool read_committed,
         if (got == CHRONIK_E_NOTFOUND)
             return KAFKA_NONE;
         rc = got < 0 ? part_store_error(got) : find_time(p, max_i64(from, start), end, timestamp, offset, found_ts);
-        if (rc == KAFKA_NONE && *offset >= 0 && *offset < start)
-            *offset = start;
     }
     }
     if (rc != KAFKA_NONE || *offset < 0)
@@ -138,7 +136,10 @@ int16_t part_epoch_end(struct part *p, int32_t epoch, int32_t *found_epoch, int6
 {
     os_mutex_lock(&p->mu);
     int16_t rc = part_load(p);
-    if (rc == KAFKA_NONE && epoch == p->leader_epoch) {
+    if (rc == KAFKA_NONE && epoch < 0) {
+        *found_epoch = -1;
+        *end = -1;
+    } else if (rc == KAFKA_NONE && epoch == p->leader_epoch) {
         *found_epoch = epoch;
         *end = p->written;
     } else if (rc == KAFKA_NONE) {
@@ -188,6 +189,14 @@ static void prefix_gone(void *arg, int32_t result)
     }
     d->fn(d, result > 0 ? KAFKA_NONE : part_store_error(result));
     part_unref(p);
+}
+
+bool part_is_compacted(struct part *p)
+{
+    os_mutex_lock(&p->mu);
+    bool is = p->config.cleanup_compact && !p->config.cleanup_delete;
+    os_mutex_unlock(&p->mu);
+    return is;
 }
 
 int16_t part_delete_records(struct part *p, struct part_delete *d)

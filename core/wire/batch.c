@@ -74,44 +74,59 @@ static int16_t check_head(const struct batch_head *h, size_t n, unsigned flags, 
     if (h->n_records == 0 || h->n_records - 1 != h->last_offset_delta)
         return batch_refuse(problem, KAFKA_INVALID_RECORD, -1,
                             "The record count does not match the last offset delta.");
-    if (h->attributes & BATCH_LOG_APPEND_TIME)
-        return batch_refuse(problem, KAFKA_INVALID_TIMESTAMP, -1,
-                            "A producer may not set the timestamp type log append time.");
     return KAFKA_NONE;
 }
 
-static int16_t check_packed(struct batch_head *h, const uint8_t *p, unsigned flags, struct batch_problem *problem)
+int16_t batch_check_head(const void *batch, size_t n, struct batch_head *h, unsigned flags,
+                         struct batch_problem *problem)
 {
-    struct codec_buf buf = {0};
-    const uint8_t *payload;
-    size_t n;
-    int16_t code;
-    int32_t rc = batch_unpack(h, p, &buf, BATCH_UNPACKED_MOST, &payload, &n, NULL);
+    *h = (struct batch_head){0};
+    if (n < BATCH_HEAD)
+        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch is shorter than its head.");
+    batch_head_read(batch, h);
+    return check_head(h, n, flags, problem);
+}
+
+static int16_t check_crc(const uint8_t *p, const struct batch_head *h, struct batch_problem *problem)
+{
+    if (crc32c(0, p + AT_ATTRIBUTES, h->bytes - AT_ATTRIBUTES) == h->crc)
+        return KAFKA_NONE;
+    return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The checksum of the record batch does not match.");
+}
+
+static int16_t check_payload(const uint8_t *p, struct batch_head *h, unsigned flags, struct batch_unpacking *u,
+                             struct batch_problem *problem)
+{
+    int32_t rc = batch_unpack(h, p, u->buf, u->limit, &u->payload, &u->payload_n, NULL);
     if (rc > 0)
-        code = batch_check_records(h, payload, n, flags, problem);
-    else if (rc == CHRONIK_E_CORRUPT)
-        code = batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The compressed records are damaged.");
-    else
-        code = batch_refuse(problem, KAFKA_INVALID_RECORD, -1, "The compressed records need too much memory.");
-    codec_buf_free(&buf);
-    return code;
+        return batch_check_records(h, u->payload, u->payload_n, flags, u, problem);
+    if (rc == CHRONIK_E_CORRUPT) /* a producer's own doing: the checksum is right, and sending it again is no help */
+        return batch_refuse(problem, flags & BATCH_STORED ? KAFKA_CORRUPT_MESSAGE : KAFKA_INVALID_RECORD, -1,
+                            "The compressed records are damaged.");
+    return batch_refuse(problem, KAFKA_INVALID_RECORD, -1, "The compressed records need too much memory.");
+}
+
+int16_t batch_check_body(const void *batch, struct batch_head *h, unsigned flags, struct batch_unpacking *u,
+                         struct batch_problem *problem)
+{
+    int16_t code = check_crc(batch, h, problem);
+    return code != KAFKA_NONE ? code : check_payload(batch, h, flags, u, problem);
 }
 
 int16_t batch_check(const void *batch, size_t n, struct batch_head *h, unsigned flags, struct batch_problem *problem)
 {
-    const uint8_t *p = batch;
-    *h = (struct batch_head){0};
-    if (n < BATCH_HEAD)
-        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The record batch is shorter than its head.");
-    batch_head_read(p, h);
-    int16_t code = check_head(h, n, flags, problem);
-    if (code != KAFKA_NONE)
-        return code;
-    if (crc32c(0, p + AT_ATTRIBUTES, h->bytes - AT_ATTRIBUTES) != h->crc)
-        return batch_refuse(problem, KAFKA_CORRUPT_MESSAGE, -1, "The checksum of the record batch does not match.");
-    if ((h->attributes & BATCH_CODEC_MASK) == CODEC_NONE)
-        return batch_check_records(h, p + BATCH_HEAD, h->bytes - BATCH_HEAD, flags, problem);
-    return flags & (BATCH_UNPACK | BATCH_NEEDS_KEYS) ? check_packed(h, p, flags, problem) : KAFKA_NONE;
+    struct codec_buf buf = {0};
+    struct batch_unpacking u = {.buf = &buf, .limit = BATCH_UNPACKED_MOST};
+    int16_t code = batch_check_head(batch, n, h, flags, problem);
+    if (code == KAFKA_NONE)
+        code = check_crc(batch, h, problem);
+    bool look = (h->attributes & BATCH_CODEC_MASK) == CODEC_NONE || flags & (BATCH_UNPACK | BATCH_NEEDS_KEYS);
+    if (code == KAFKA_NONE && look)
+        code = check_payload(batch, h, flags, &u, problem);
+    if (code == KAFKA_NONE && look && u.gaps && !(flags & BATCH_STORED))
+        code = batch_refuse(problem, KAFKA_INVALID_RECORD, -1, "The offset delta of a record is not its index.");
+    codec_buf_free(&buf);
+    return code;
 }
 
 /* ---- patches ---- */
@@ -128,7 +143,7 @@ static void patch_time(uint8_t *p, size_t n, int64_t ms, uint16_t set)
     uint8_t old[CHANGED];
     CHECK(n >= BATCH_HEAD);
     memcpy(old, p + AT_ATTRIBUTES, CHANGED);
-    put_be16(p + AT_ATTRIBUTES, get_be16(p + AT_ATTRIBUTES) | set);
+    put_be16(p + AT_ATTRIBUTES, (uint16_t)((get_be16(p + AT_ATTRIBUTES) & ~BATCH_LOG_APPEND_TIME) | set));
     put_be64(p + AT_MAX_TIME, (uint64_t)ms);
     put_be32(p + AT_CRC, crc32c_replace(get_be32(p + AT_CRC), old, p + AT_ATTRIBUTES, CHANGED, n - AT_PRODUCER));
 }

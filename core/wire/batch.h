@@ -67,10 +67,27 @@ int16_t batch_check(const void *p, size_t n, struct batch_head *head, unsigned f
 
 enum { BATCH_UNPACKED_MOST = 256 << 20 };
 
+/* The same in two steps, for who brings the memory. batch_check_head looks at the head alone; batch_check_body at the
+ * checksum, then at each record, also of a compressed batch. There, offsets that ascend with gaps are no error but
+ * noted, since old clients wrote such batches. */
+struct batch_unpacking {
+    struct codec_buf *buf; /* for compressed records; kept by the caller */
+    size_t limit;          /* of unpacked bytes */
+    /* out */
+    const uint8_t *payload; /* the plain records, in the batch or in buf */
+    size_t payload_n;
+    bool keyless, gaps; /* a record without key; an offset delta that is not its index */
+};
+int16_t batch_check_head(const void *p, size_t n, struct batch_head *head, unsigned flags,
+                         struct batch_problem *problem);
+int16_t batch_check_body(const void *p, struct batch_head *head, unsigned flags, struct batch_unpacking *u,
+                         struct batch_problem *problem);
+
 /* Sets base offset and leader epoch; both lie outside of the CRC. */
 void batch_patch(void *p, int64_t base_offset, int32_t leader_epoch);
-/* Sets the max timestamp, or with `append_time` also the attribute that makes it the time of all records; corrects the
- * CRC, which must have been right, without reading the records. `n` is the batch's size. */
+/* Sets the max timestamp, and that it is not the time of all records; or with `append_time` also the attribute that
+ * makes it the time of all records; corrects the CRC, which must have been right, without reading the records. `n` is
+ * the batch's size. */
 void batch_patch_max_timestamp(void *p, size_t n, int64_t ms);
 void batch_patch_append_time(void *p, size_t n, int64_t ms);
 
@@ -150,5 +167,8 @@ void batch_add(struct batch_build *b, int64_t timestamp, const void *key, size_t
  * codec's error. */
 int32_t batch_finish(struct batch_build *b, const uint8_t **p, size_t *n);
 void batch_build_free(struct batch_build *b);
+/* The batch of `h` and its checked plain records in another codec, offsets without gaps. Results as batch_finish. */
+int32_t batch_repack(struct batch_build *b, const struct batch_head *h, const uint8_t *payload, size_t payload_n,
+                     int codec, int level, const uint8_t **p, size_t *n);
 
 #endif

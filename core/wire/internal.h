@@ -10,9 +10,11 @@ enum { WIRE_STRING_MOST = 32767 }; /* bytes of a string, compact ones too, as Ka
 /* Notes what is wrong and returns `code`. */
 int16_t batch_refuse(struct batch_problem *problem, int16_t code, int32_t record, const char *why);
 
-/* The part of batch_check that walks the plain records; sets the seen timestamps. */
+struct batch_unpacking;
+
+/* The part of batch_check that walks the plain records; sets the seen timestamps and what `u` tells of the records. */
 int16_t batch_check_records(struct batch_head *h, const uint8_t *payload, size_t n, unsigned flags,
-                            struct batch_problem *problem);
+                            struct batch_unpacking *u, struct batch_problem *problem);
 
 /* Bytes of a scalar on the wire and in C; 0 for all that is no scalar. */
 static inline size_t wire_scalar_size(int type)

@@ -201,8 +201,9 @@ int32_t batch_iter_next(struct batch_iter *it, struct batch_record *r)
 }
 
 int16_t batch_check_records(struct batch_head *h, const uint8_t *payload, size_t n, unsigned flags,
-                            struct batch_problem *problem)
+                            struct batch_unpacking *u, struct batch_problem *problem)
 {
+    bool gaps_allowed = flags & BATCH_STORED || h->attributes & BATCH_CODEC_MASK, keyless = false, gaps = false;
     struct batch_iter it;
     struct batch_record r;
     const char *why;
@@ -211,9 +212,11 @@ int16_t batch_check_records(struct batch_head *h, const uint8_t *payload, size_t
     for (int32_t i = 0; i < h->n_records; i++) {
         if (UNLIKELY((why = take_record(&it, &r)) != NULL))
             return batch_refuse(problem, KAFKA_INVALID_RECORD, i, why);
-        if (UNLIKELY(it.offset_delta != i) && !(flags & BATCH_STORED))
+        gaps |= it.offset_delta != i;
+        if (UNLIKELY(gaps) && !gaps_allowed)
             return batch_refuse(problem, KAFKA_INVALID_RECORD, i, "The offset delta of a record is not its index.");
-        if (UNLIKELY(r.key_n < 0) && (flags & BATCH_NEEDS_KEYS))
+        keyless |= r.key_n < 0;
+        if (UNLIKELY(keyless) && (flags & BATCH_NEEDS_KEYS))
             return batch_refuse(problem, KAFKA_INVALID_RECORD, i, "A compacted topic needs a key in every record.");
         least = min_i64(least, r.timestamp);
         most = max_i64(most, r.timestamp);
@@ -222,8 +225,10 @@ int16_t batch_check_records(struct batch_head *h, const uint8_t *payload, size_t
         return batch_refuse(problem, KAFKA_INVALID_RECORD, -1, left_over);
     if (h->n_records) {
         h->seen_min_timestamp = least;
-        h->seen_max_timestamp = most;
+        h->seen_max_timestamp = max_i64(most, -1); /* -1 is no time, and the least that a batch tells */
     }
+    u->keyless = keyless;
+    u->gaps = gaps;
     return KAFKA_NONE;
 }
 
@@ -347,12 +352,9 @@ static void write_head(uint8_t *p, const struct batch_head *h, size_t n)
     put_be32(p + 17, crc32c(0, p + 21, n - 21));
 }
 
-int32_t batch_finish(struct batch_build *b, const uint8_t **p, size_t *n)
+/* Seals the records in b->out. */
+static int32_t finish(struct batch_build *b, int level, const uint8_t **p, size_t *n)
 {
-    if (b->failed)
-        return CHRONIK_E_NOMEM;
-    if (!b->head.n_records)
-        return CHRONIK_E_INVAL;
     struct codec_buf *out = &b->out;
     int codec = b->head.attributes & BATCH_CODEC_MASK;
     if (codec != CODEC_NONE) {
@@ -360,7 +362,7 @@ int32_t batch_finish(struct batch_build *b, const uint8_t **p, size_t *n)
         if (!codec_buf_reserve(&b->pack, BATCH_HEAD))
             return CHRONIK_E_NOMEM;
         b->pack.n = BATCH_HEAD;
-        int32_t rc = codec_pack(codec, INT32_MIN, out->p + BATCH_HEAD, out->n - BATCH_HEAD, &b->pack, NULL);
+        int32_t rc = codec_pack(codec, level, out->p + BATCH_HEAD, out->n - BATCH_HEAD, &b->pack, NULL);
         if (rc < 0)
             return rc;
         out = &b->pack;
@@ -371,6 +373,59 @@ int32_t batch_finish(struct batch_build *b, const uint8_t **p, size_t *n)
     *p = out->p;
     *n = out->n;
     return CHRONIK_DONE;
+}
+
+int32_t batch_finish(struct batch_build *b, const uint8_t **p, size_t *n)
+{
+    if (b->failed)
+        return CHRONIK_E_NOMEM;
+    return b->head.n_records ? finish(b, INT32_MIN, p, n) : CHRONIK_E_INVAL;
+}
+
+/* A record of the walk with the next offset. */
+static bool add_again(struct batch_build *b, const struct batch_record *r)
+{
+    enum { MOST = 16 };
+    struct batch_header some[MOST] = {{0}}, *v = some;
+    struct batch_record rest = *r;
+    if (r->n_headers > MOST && !(v = calloc((size_t)r->n_headers, sizeof *v)))
+        return false;
+    for (int32_t i = 0; i < r->n_headers; i++)
+        CHECK(batch_header_next(&rest, &v[i]) > 0);
+    batch_add(b, r->timestamp, r->key, (size_t)max_i64(r->key_n, 0), r->value, (size_t)max_i64(r->value_n, 0), v,
+              r->n_headers);
+    if (v != some)
+        free(v);
+    return !b->failed;
+}
+
+int32_t batch_repack(struct batch_build *b, const struct batch_head *h, const uint8_t *payload, size_t payload_n,
+                     int codec, int level, const uint8_t **p, size_t *n)
+{
+    struct batch_iter it;
+    struct batch_record r;
+    bool gaps = false;
+    batch_iter_init(&it, h, payload, payload_n);
+    for (int32_t i = 0; batch_iter_next(&it, &r) > 0; i++)
+        gaps |= it.offset_delta != i;
+    batch_begin(b, h);
+    b->head.attributes = (int16_t)((h->attributes & ~BATCH_CODEC_MASK) | codec);
+    if (!gaps) { /* the records stay as they are */
+        b->failed = b->failed || !codec_buf_reserve(&b->out, payload_n);
+        if (!b->failed) {
+            memcpy(b->out.p + b->out.n, payload, payload_n);
+            b->out.n += payload_n;
+            b->head.n_records = h->n_records;
+        }
+    } else {
+        batch_iter_init(&it, h, payload, payload_n);
+        while (!b->failed && batch_iter_next(&it, &r) > 0)
+            b->failed = !add_again(b, &r);
+    }
+    if (b->failed)
+        return CHRONIK_E_NOMEM;
+    b->head.max_timestamp = h->seen_max_timestamp;
+    return finish(b, level, p, n);
 }
 
 void batch_build_free(struct batch_build *b)

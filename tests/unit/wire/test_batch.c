@@ -132,7 +132,7 @@ START_TEST(each_rule_for_producers_has_its_error)
     expect(p, n, 16, 1, 1, KAFKA_INVALID_RECORD);               /* magic 1 */
     expect(p, n, 16, 1, 0, KAFKA_INVALID_RECORD);               /* magic 0 */
     expect(p, n, 21, 2, 5, KAFKA_UNSUPPORTED_COMPRESSION_TYPE); /* no such codec */
-    expect(p, n, 21, 2, BATCH_LOG_APPEND_TIME, KAFKA_INVALID_TIMESTAMP);
+    expect(p, n, 21, 2, BATCH_LOG_APPEND_TIME, KAFKA_NONE);
     expect(p, n, 23, 4, N, KAFKA_INVALID_RECORD);     /* one offset too many */
     expect(p, n, 57, 4, N - 1, KAFKA_INVALID_RECORD); /* one record too few */
     expect(p, n, 57, 4, 0, KAFKA_INVALID_RECORD);
