@@ -92,6 +92,7 @@ static void roll_if_due(struct part *p, const struct config_topic *c, uint64_t b
         return; /* a longer segment is no harm; the next append tries again */
     p->segment_bytes = 0;
     p->segment_first_ms = -1;
+    part_draw_jitter(p);
 }
 
 static uint32_t flush_class(const struct part *p, const struct config_topic *c)

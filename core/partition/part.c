@@ -207,15 +207,21 @@ void part_unref(struct part *p)
 
 /* ---- opening and closing ---- */
 
+void part_draw_jitter(struct part *p)
+{
+    uint64_t r, most = (uint64_t)min_i64(p->config.segment_jitter_ms, p->config.segment_ms);
+    os_random(p->set->cfg.os, &r, sizeof r);
+    p->roll_jitter_ms = most ? (int64_t)(r % most) : 0;
+}
+
 /* Under mu: this node leads under `epoch` from the present end on. */
 static void adopt(struct part *p, const struct part_spec *spec)
 {
-    if (p->config.segment_jitter_ms != spec->config->segment_jitter_ms) {
-        uint64_t r;
-        os_random(p->set->cfg.os, &r, sizeof r);
-        p->roll_jitter_ms = (int64_t)(r % (uint64_t)(spec->config->segment_jitter_ms + 1));
-    }
+    bool jitter = p->config.segment_jitter_ms != spec->config->segment_jitter_ms ||
+                  p->config.segment_ms != spec->config->segment_ms;
     p->config = *spec->config;
+    if (jitter)
+        part_draw_jitter(p);
     if (spec->leader_epoch < p->leader_epoch)
         return;
     bool rises = spec->leader_epoch > p->leader_epoch;

@@ -78,6 +78,9 @@ bool part_note_batch(struct part *p, const struct batch_head *h, int64_t base_of
 void part_sidecar_enqueue(struct part *p);
 void part_sidecars_run(void *set);
 
+/* Under mu: how much earlier than segment.ms the active segment is rolled, drawn anew for each (segment.jitter.ms). */
+void part_draw_jitter(struct part *p);
+
 /* store code -> Kafka code */
 int16_t part_store_error(int32_t code);
 

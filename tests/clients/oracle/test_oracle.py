@@ -21,7 +21,7 @@ BUILD = os.path.abspath(os.environ.get("CHRONIK_BUILD", os.path.join(messages.TO
 SETTINGS = {"auto.create.topics.enable": "true", "log.retention.ms": "-1", "group.initial.rebalance.delay.ms": "0",
             "offsets.topic.num.partitions": "3"}
 # Not by chance: they wait, or what they change would part the brokers by more than an answer.
-NOT_BY_CHANCE = {"UpdateFeatures", "UnregisterBroker", "JoinGroup", "SyncGroup", "InitProducerId", "DescribeLogDirs",
+NOT_BY_CHANCE = {"UpdateFeatures", "UnregisterBroker", "JoinGroup", "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "InitProducerId", "DescribeLogDirs",
                  "AlterReplicaLogDirs", "SaslHandshake", "SaslAuthenticate", "DescribeProducers", "DescribeAcls", "CreateAcls", "DeleteAcls"}
 
 
@@ -29,10 +29,12 @@ def run(o, options):
     import chance
     import scenes_admin
     import scenes_data
+    import scenes_groups
     import scenes_topics
     keys = {k["api_key"] for k in o.chronik.ask("ApiVersions", 0, {})["api_keys"]}
     o.offered = {name for name, a in messages.APIS.items() if a.key in keys or options.record}
-    scenes = scenes_topics.SCENES[:1] + scenes_topics.SCENES[1:] + scenes_data.SCENES + scenes_admin.SCENES
+    scenes = scenes_topics.SCENES[:1] + scenes_topics.SCENES[1:] + scenes_data.SCENES + scenes_admin.SCENES + \
+        scenes_groups.SCENES
     for scene in scenes:
         if options.scene and scene is not scenes[0] and options.scene not in scene.__name__:
             continue

@@ -147,8 +147,8 @@ START_TEST(bad_values_are_refused_in_the_words_of_kafka)
     expect(f.c, "leader.replication.throttled.replicas", "0:1,1:2", NULL);
     expect(f.c, "leader.replication.throttled.replicas", "*", NULL);
     expect(f.c, "leader.replication.throttled.replicas", "0-1",
-           "Invalid value 0-1 for configuration leader.replication.throttled.replicas: must be the literal '*' or a "
-           "list of "
+           "Invalid value [0-1] for configuration leader.replication.throttled.replicas: "
+           "leader.replication.throttled.replicas must be the literal '*' or a list of "
            "replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...");
     expect(f.c, "retention.ms", NULL, "Null value not supported for configs : retention.ms");
     struct err e = {0};

@@ -468,6 +468,185 @@ START_TEST(retention_removes_whole_old_segments_only)
 }
 END_TEST
 
+static uint32_t segments(void)
+{
+    struct part *p = part_find(set, &id, 0);
+    struct chronik_part_stat st;
+    part_stat(p, &st);
+    part_unref(p);
+    return st.segments;
+}
+
+START_TEST(retention_by_size_keeps_at_least_that_much)
+{
+    struct sent s;
+    int64_t ts, now = os_wall_ms(os);
+    topic.retention_ms = -1;
+    topic.segment_bytes = 200;
+    topic.retention_bytes = 400;
+    spec_open(0);
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(send_and_settle(&s, 5, now, -1, 0, 0), KAFKA_NONE);
+    uint32_t before = segments();
+    part_retention_pass(set);
+    settle();
+    int64_t start = list(-2, &ts);
+    ck_assert_uint_lt(segments(), before);
+    ck_assert_int_gt(start, 0);
+    ck_assert_int_lt(start, 40);
+    struct part *p = part_find(set, &id, 0);
+    struct chronik_part_stat st;
+    part_stat(p, &st);
+    part_unref(p);
+    ck_assert_uint_ge(st.bytes, 400);
+    ck_assert_int_eq(st.log_start, start);
+    ck_assert_int_eq(list(-4, &ts), start);
+    ck_assert_int_eq(read_from(start).view.log_start, start);
+    part_retention_pass(set); /* nothing more is due */
+    settle();
+    ck_assert_int_eq(list(-2, &ts), start);
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+/* Appends once after `ms`; whether that began a segment. */
+static bool rolls_after(int64_t ms)
+{
+    struct sent s;
+    uint32_t before = segments();
+    sim_clock_jump(os, ms);
+    ck_assert_int_eq(send_and_settle(&s, 1, os_wall_ms(os), -1, 0, 0), KAFKA_NONE);
+    return segments() > before;
+}
+
+START_TEST(a_segment_is_rolled_by_its_age_and_earlier_by_at_most_the_jitter)
+{
+    struct sent s;
+    int early = 0;
+    topic.segment_ms = 100000;
+    spec_open(0);
+    ck_assert_int_eq(send_and_settle(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert(!rolls_after(90000));
+    ck_assert(rolls_after(20000));
+    topic.segment_jitter_ms = 50000;
+    spec_open(0);
+    for (int i = 0; i < 10; i++) {
+        ck_assert(rolls_after(110000)); /* a new segment, with a jitter of its own */
+        ck_assert(!rolls_after(45000));
+        early += rolls_after(40000);
+    }
+    ck_assert_int_gt(early, 0);
+    topic.segment_jitter_ms = INT64_MAX; /* as large as the age at most */
+    spec_open(0);
+    ck_assert(rolls_after(110000));
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(records_outside_of_the_allowed_times_are_named_one_by_one)
+{
+    struct sent s;
+    struct arena arena;
+    struct part *p = part_find(set, &id, 0);
+    int64_t now = os_wall_ms(os);
+    arena_init(&arena, 0);
+    topic.timestamp_before_max_ms = topic.timestamp_after_max_ms = 1;
+    spec_open(0);
+    make_batch(&s, 3, now, -1, 0, 0); /* now, now + 1, now + 2 */
+    s.a.arena = &arena;
+    part_append_batches(p, &s.a);
+    ck_assert_int_eq(s.a.error, KAFKA_INVALID_TIMESTAMP);
+    ck_assert_int_eq(s.a.n_record_errors, 1);
+    ck_assert_int_eq(s.a.record_errors[0].index, 2);
+    topic.log_append_time = true; /* then producers' times do not matter */
+    spec_open(0);
+    ck_assert_int_eq(send_and_settle(&s, 3, now + 60000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_ge(s.a.log_append_time, now);
+    config_topic_fill(config, NULL, 0, &topic);
+    arena_free(&arena);
+    part_unref(p);
+}
+END_TEST
+
+/* What the log holds at `offset`, unpacked: the codec, and the sum of the records' times. */
+static int stored_codec(int64_t offset, int64_t *times)
+{
+    struct part_read r = read_from(offset);
+    struct batch_head h;
+    struct codec_buf buf = {0};
+    const uint8_t *payload;
+    struct batch_record rec;
+    struct batch_iter it;
+    size_t n;
+    ck_assert_uint_gt(r.n_ranges, 0);
+    batch_head_read(r.ranges[0].p, &h);
+    ck_assert_int_gt(batch_unpack(&h, r.ranges[0].p, &buf, 1 << 20, &payload, &n, NULL), 0);
+    batch_iter_init(&it, &h, payload, n);
+    *times = 0;
+    while (batch_iter_next(&it, &rec) > 0)
+        *times += rec.timestamp;
+    codec_buf_free(&buf);
+    return h.attributes & BATCH_CODEC_MASK;
+}
+
+START_TEST(a_topic_keeps_batches_in_the_codec_that_it_asks_for)
+{
+    struct sent s;
+    struct arena arena;
+    struct part *p = part_find(set, &id, 0);
+    int64_t times, offset = 0;
+    arena_init(&arena, 0);
+    for (int codec = CODEC_NONE; codec < CODEC_END; codec++) {
+        topic.compression = (int8_t)codec;
+        topic.gzip_level = topic.lz4_level = topic.zstd_level = 5;
+        spec_open(0);
+        make_batch(&s, 3, 1000, -1, 0, 0);
+        s.a.arena = &arena;
+        part_append_batches(p, &s.a);
+        ck_assert_int_eq(s.a.error, KAFKA_NONE);
+        settle();
+        ck_assert_int_eq(s.a.base_offset, offset);
+        ck_assert_int_eq(stored_codec(offset, &times), codec);
+        ck_assert_int_eq(times, 3003);
+        offset += 3;
+    }
+    config_topic_fill(config, NULL, 0, &topic);
+    arena_free(&arena);
+    part_unref(p);
+}
+END_TEST
+
+START_TEST(compressed_batches_are_unpacked_and_checked)
+{
+    struct sent s;
+    struct part *p = part_find(set, &id, 0);
+    struct batch_head h = batch_build_plain(0, CODEC_LZ4);
+    const uint8_t *bytes;
+    batch_begin(&build, &h);
+    batch_add(&build, 1000, NULL, 0, "value", 5, NULL, 0);
+    s = (struct sent){.wait = {.fn = reached, .arg = &s}};
+    ck_assert_int_gt(batch_finish(&build, &bytes, &s.a.n), 0);
+    s.a.batches = (uint8_t *)bytes;
+    s.a.acks = -1;
+    s.a.api_version = 9;
+    topic.cleanup_compact = true;
+    spec_open(0);
+    part_append_batches(p, &s.a);
+    ck_assert_int_eq(s.a.error, KAFKA_INVALID_RECORD); /* no key */
+    topic.cleanup_compact = false;
+    topic.max_decompressed_message_bytes = 4;
+    spec_open(0);
+    part_append_batches(p, &s.a);
+    ck_assert_int_eq(s.a.error, KAFKA_INVALID_RECORD); /* unpacks to more than allowed */
+    config_topic_fill(config, NULL, 0, &topic);
+    spec_open(0);
+    part_append_batches(p, &s.a);
+    ck_assert_int_eq(s.a.error, KAFKA_NONE);
+    settle();
+    part_unref(p);
+}
+END_TEST
+
 START_TEST(a_partition_that_is_closed_fails_those_who_wait)
 {
     struct sent s;
@@ -523,6 +702,11 @@ int main(void)
     tcase_add_test(t, k6_a_fetch_inside_a_batch_gets_that_batch);
     tcase_add_test(t, deleted_records_are_gone_and_the_log_begins_inside_a_batch);
     tcase_add_test(t, retention_removes_whole_old_segments_only);
+    tcase_add_test(t, retention_by_size_keeps_at_least_that_much);
+    tcase_add_test(t, a_segment_is_rolled_by_its_age_and_earlier_by_at_most_the_jitter);
+    tcase_add_test(t, records_outside_of_the_allowed_times_are_named_one_by_one);
+    tcase_add_test(t, a_topic_keeps_batches_in_the_codec_that_it_asks_for);
+    tcase_add_test(t, compressed_batches_are_unpacked_and_checked);
     tcase_add_test(t, a_partition_that_is_closed_fails_those_who_wait);
     tcase_add_test(t, what_clients_may_not_send_is_refused_with_kafkas_codes);
     suite_add_tcase(s, t);
