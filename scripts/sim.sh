@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# sim: deterministic simulation: raft | mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]
+# sim: deterministic simulation: raft (the core) | quorum (core, shell and state) | mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]
 . "$(dirname "$0")/lib/common.sh"
 
 what=${1:-}
 [ $# -gt 0 ] && shift
 case $what in
 raft) program=tests/sim/raft/raft-sim ;;
+quorum) program=tests/sim/quorum/quorum-sim ;;
 mutants) program=tests/sim/raft/raft-mutants ;;
 *)
-    echo "usage: ./dev sim raft|mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]" >&2
+    echo "usage: ./dev sim raft|quorum|mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]" >&2
     exit 2
     ;;
 esac

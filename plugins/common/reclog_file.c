@@ -434,6 +434,8 @@ void rl_keeper_kick(struct reclog *l)
     int have = 0;
     for (struct rl_file *f = l->free_files; f; f = f->next)
         have |= f->capacity >= wanted;
+    if (have)
+        l->nospc = 0; /* the next file is written ahead: nobody has to wait for room */
     uint64_t used = l->active ? l->durable_pos - l->active->base : 0;
     if (!have && !k->want && !k->making && !l->closing && !l->failed &&
         (l->nospc || (l->active && used >= l->active->capacity / 2))) {

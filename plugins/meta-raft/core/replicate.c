@@ -159,7 +159,10 @@ void rc_handle_append_reply(struct rc *r, struct rc_progress *from, const struct
                     U(from->id), U(msg->index), U(rc_log_last(&r->log)));
         return;
     }
-    if (!rc_progress_update(from, msg->index) && !(from->match == msg->index && from->flow == RC_PROBE)) {
+    /* A reply that only tells a term (election.c) acknowledges nothing: replication cannot go on from below the base.
+     */
+    if (!rc_progress_update(from, msg->index) &&
+        !(from->match == msg->index && from->flow == RC_PROBE && msg->index >= r->log.base)) {
         return;
     }
     advance_flow(r, from, msg->index);

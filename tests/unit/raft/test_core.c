@@ -281,6 +281,25 @@ START_TEST(r2_a_reply_of_a_term_that_has_passed_is_not_counted)
 }
 END_TEST
 
+/* An append reply without an index tells a leader of an older term which one it is now; it may arrive when that leader
+ * has been elected again. */
+START_TEST(r2_a_reply_that_only_tells_a_term_acknowledges_nothing)
+{
+    struct rc_peer peers[RC_MAX_MEMBERS];
+    uint64_t term;
+
+    start(3);
+    solo_lead(&solo);
+    solo_settle(&solo);
+    term = solo_status(&solo).term;
+    solo_step(&solo, (struct rc_msg){.type = RC_MSG_APPEND_REPLY, .from = 2, .term = term, .index = 0});
+    ck_assert_uint_eq(rc_peers(solo.r, peers, RC_MAX_MEMBERS), 3);
+    ck_assert_uint_eq(peers[1].id, 2);
+    ck_assert_int_eq(peers[1].flow, RC_PROBE);
+    ck_assert_uint_gt(peers[1].next, 1); /* entry 1 is below the base: there would be nothing to send */
+}
+END_TEST
+
 START_TEST(r2_only_a_successor_with_the_whole_log_is_told_to_campaign)
 {
     start(3);
@@ -569,6 +588,7 @@ int main(void)
     tcase_add_test(c, r1_nobody_campaigns_or_applies_while_a_snapshot_is_being_installed);
     tcase_add_test(c, r2_entries_of_an_older_term_do_not_commit_by_counting);
     tcase_add_test(c, r2_a_reply_of_a_term_that_has_passed_is_not_counted);
+    tcase_add_test(c, r2_a_reply_that_only_tells_a_term_acknowledges_nothing);
     tcase_add_test(c, r2_only_a_successor_with_the_whole_log_is_told_to_campaign);
     tcase_add_test(c, r3_a_transferee_told_twice_campaigns_once);
     tcase_add_test(c, r3_commit_is_not_raised_above_what_an_append_proves);

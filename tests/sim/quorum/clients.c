@@ -1,0 +1,155 @@
+/* clients.c: what the clients of the quorum ask, are told, and remember: topics that exist once, producer ids that are
+ * given once, reads that are not stale. */
+#include "quorum.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct op *new_op(struct node *n, enum op_kind kind)
+{
+    if (q.n_ops == QUORUM_CLIENT_OPS)
+        return NULL;
+    struct op *o = &q.ops[q.n_ops++];
+    *o = (struct op){.kind = kind, .node = n, .life = n->lives, .number = q.n_ops};
+    return o;
+}
+
+static void no_overlap(const struct op *mine)
+{
+    for (uint32_t i = 0; i < q.n_ops; i++) {
+        const struct op *o = &q.ops[i];
+        if (o != mine && o->kind == OP_IDS && o->acknowledged && o->first < mine->first + mine->n &&
+            mine->first < o->first + o->n)
+            quorum_break("producer ids %lld were given twice, by nodes %d and %d", (long long)mine->first, o->node->id,
+                         mine->node->id);
+    }
+}
+
+static void on_answer(void *arg, const struct meta_result *r)
+{
+    struct op *o = arg;
+    if (o->answered)
+        quorum_break("a proposal of node %d completes twice", o->node->id);
+    if (o->life != o->node->lives)
+        quorum_break("a proposal of node %d completes in a later life", o->node->id);
+    o->answered = true;
+    if (r->code == KAFKA_REQUEST_TIMED_OUT) {
+        q.counts->unknown++;
+        return;
+    }
+    if (r->code != 0) {
+        quorum_break("node %d answers a command with %d: %s", o->node->id, r->code, r->text);
+        return;
+    }
+    o->acknowledged = true;
+    q.counts->acknowledged++;
+    q.acked_seq = r->seq > q.acked_seq ? r->seq : q.acked_seq;
+    if (o->kind == OP_IDS) {
+        o->first = r->values[0];
+        no_overlap(o);
+    }
+}
+
+static void propose(struct op *o, const struct meta_command *c)
+{
+    int32_t rc = meta_propose(o->node->m, (enum meta_class)(1 + sim_rand(q.w, 2)), c, 5000, on_answer, o);
+    q.counts->commands += rc == CHRONIK_PENDING;
+    if (rc < 0)
+        o->answered = true;
+}
+
+static struct chronik_uuid topic_id(uint64_t number)
+{
+    struct chronik_uuid u = {{1}};
+    put_be64(u.b + 8, number);
+    return u;
+}
+
+static void topic(void *arg)
+{
+    struct node *n = arg;
+    struct op *o = new_op(n, OP_TOPIC);
+    char name[32];
+    int32_t self = n->id;
+    struct meta_assignment a = {.replicas = &self, .n_replicas = 1};
+    struct meta_command c = {.type = META_CMD_TOPIC_CREATE};
+    if (!o)
+        return;
+    snprintf(name, sizeof name, "topic-%llu", (unsigned long long)o->number);
+    c.u.topic_create =
+        (struct meta_topic_create){.id = topic_id(o->number), .name = name, .partitions = &a, .n_partitions = 1};
+    propose(o, &c);
+}
+
+static void ids(void *arg)
+{
+    struct op *o = new_op(arg, OP_IDS);
+    struct meta_command c = {.type = META_CMD_PRODUCER_IDS};
+    if (!o)
+        return;
+    o->n = 1 + (int64_t)sim_rand(q.w, 50);
+    c.u.producer_ids = (struct meta_producer_ids){.broker = o->node->id, .broker_epoch = -1, .count = (uint32_t)o->n};
+    propose(o, &c);
+}
+
+static void on_barrier(void *arg, int32_t rc)
+{
+    struct op *o = arg;
+    if (o->answered)
+        quorum_break("a read barrier of node %d completes twice", o->node->id);
+    o->answered = true;
+    if (rc < 0)
+        return;
+    q.counts->barriers++;
+    o->acknowledged = true;
+    if (o->node->m->st.img.seq < o->floor)
+        quorum_break("stale read: node %d passes a barrier at command %llu, %llu was acknowledged before", o->node->id,
+                     (unsigned long long)o->node->m->st.img.seq, (unsigned long long)o->floor);
+}
+
+static void barrier(void *arg)
+{
+    struct op *o = new_op(arg, OP_BARRIER);
+    if (!o)
+        return;
+    o->floor = q.acked_seq;
+    int32_t rc = meta_read_barrier(o->node->m, (struct chronik_done){on_barrier, o});
+    if (rc != CHRONIK_PENDING)
+        o->answered = true;
+}
+
+void client_topic(struct node *n)
+{
+    sim_call(n->os, topic, n);
+}
+
+void client_ids(struct node *n)
+{
+    sim_call(n->os, ids, n);
+}
+
+void client_barrier(struct node *n)
+{
+    sim_call(n->os, barrier, n);
+}
+
+void client_check(struct node *n)
+{
+    const struct meta_image *i = meta_enter(n->reader);
+    int64_t given = 0;
+    for (uint32_t k = 0; k < q.n_ops; k++) {
+        const struct op *o = &q.ops[k];
+        struct chronik_uuid id = topic_id(o->number);
+        if (o->kind == OP_TOPIC && o->acknowledged && !meta_topic_by_id(i, &id))
+            quorum_break("topic-%llu was acknowledged by node %d and node %d does not have it",
+                         (unsigned long long)o->number, o->node->id, n->id);
+        if (o->kind == OP_IDS)
+            given += o->n;
+        if (o->kind == OP_IDS && o->acknowledged && o->first + o->n > i->producer_next)
+            quorum_break("producer ids %lld were acknowledged and are not given in the state", (long long)o->first);
+    }
+    if (i->producer_next > given)
+        quorum_break("%lld producer ids are gone, %lld were asked for: a command was applied twice",
+                     (long long)i->producer_next, (long long)given);
+    meta_leave(n->reader);
+}

@@ -1,0 +1,9 @@
+/* inside.c: the only file of the simulation that looks into an instance of meta-raft. */
+#include "plugins/meta-raft/raft.h"
+
+struct rc *inside_core(chronik_meta *engine);
+
+struct rc *inside_core(chronik_meta *m)
+{
+    return m && m->stage == STAGE_RUNNING && !m->closing ? m->rc : NULL;
+}

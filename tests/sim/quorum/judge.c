@@ -1,0 +1,139 @@
+/* judge.c: what must hold of all nodes together, after each step of the world; and what rest is. It reads the nodes'
+ * memory and must never change it. */
+#include "quorum.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define U(v) ((unsigned long long)(v))
+
+void quorum_break(const char *fmt, ...)
+{
+    va_list args;
+    if (q.why[0])
+        return;
+    va_start(args, fmt);
+    vsnprintf(q.why, sizeof q.why, fmt, args);
+    va_end(args);
+    sim_note(q.w, "BROKEN: %s", q.why);
+}
+
+static uint64_t hash_of(const struct rc_entry *e)
+{
+    uint64_t h = 1469598103934665603u ^ e->type;
+    for (uint32_t i = 0; e->data && i < e->data->len; i++)
+        h = (h ^ e->data->bytes[i]) * 1099511628211u;
+    return h;
+}
+
+/* Committed prefixes agree and stay. */
+static void look_at_commit(struct node *n, struct rc *rc, const struct rc_status *st)
+{
+    uint64_t from = n->seen_commit + 1 > st->first ? n->seen_commit + 1 : st->first;
+    for (uint64_t i = from; i <= st->commit && i < QUORUM_LOG; i++) {
+        const struct rc_entry *e = rc_entry_at(rc, i);
+        if (!e)
+            continue;
+        if (!q.log[i].known) {
+            q.log[i].known = true;
+            q.log[i].term = e->term;
+            q.log[i].hash = hash_of(e);
+        } else if (q.log[i].term != e->term || q.log[i].hash != hash_of(e)) {
+            quorum_break("node %d has committed another entry %llu (term %llu) than before (term %llu)", n->id, U(i),
+                         U(e->term), U(q.log[i].term));
+        }
+    }
+}
+
+static void look_at(struct node *n)
+{
+    struct rc *rc = node_core(n);
+    struct rc_status st;
+    char why[300];
+    if (!rc)
+        return;
+    rc_status(rc, &st);
+    bool moved = st.commit != n->seen_commit || st.term != n->seen_term;
+    if (st.term < n->seen_term || st.commit < n->seen_commit || st.applied < n->seen_applied)
+        quorum_break("node %d goes back: term %llu to %llu, commit %llu to %llu, applied %llu to %llu", n->id,
+                     U(n->seen_term), U(st.term), U(n->seen_commit), U(st.commit), U(n->seen_applied), U(st.applied));
+    if (st.role == RC_LEADER && st.term < QUORUM_TERMS) {
+        int *leader = &q.leader_of[st.term];
+        q.counts->elections += *leader == 0;
+        if (*leader && *leader != n->id)
+            quorum_break("nodes %d and %d both lead term %llu", *leader, n->id, U(st.term));
+        *leader = n->id;
+    }
+    if (moved) {
+        look_at_commit(n, rc, &st);
+        if (!rc_check(rc, why, sizeof why))
+            quorum_break("node %d: %s", n->id, why);
+    }
+    n->seen_term = st.term;
+    n->seen_commit = st.commit;
+    n->seen_applied = st.applied;
+}
+
+bool judge_look(void *arg)
+{
+    for (int i = 0; i < q.n; i++) {
+        struct node *n = &q.nodes[i];
+        look_at(n);
+        if (n->running && n->failed)
+            quorum_break("node %d stands still: %s", n->id, n->failed_text);
+        if (n->running && !sim_up(n->os)) {
+            n->running = false;
+            if (!n->failing)
+                quorum_break("node %d ends by itself with %d: %s", n->id, sim_exit_code(n->os), n->failed_text);
+        }
+    }
+    return q.why[0] != 0;
+}
+
+/* Equal states at equal commands, on all nodes and in all lives. */
+void judge_image(struct node *n, const struct meta_image *i)
+{
+    if (i->seq < n->seen_seq)
+        quorum_break("the state of node %d goes back from command %llu to %llu", n->id, U(n->seen_seq), U(i->seq));
+    n->seen_seq = i->seq;
+    if (i->seq >= QUORUM_LOG)
+        return;
+    if (q.state[i->seq].known &&
+        (q.state[i->seq].digest[0] != i->digest[0] || q.state[i->seq].digest[1] != i->digest[1]))
+        quorum_break("the state of node %d after command %llu is another one than elsewhere", n->id, U(i->seq));
+    q.state[i->seq].known = true;
+    q.state[i->seq].digest[0] = i->digest[0];
+    q.state[i->seq].digest[1] = i->digest[1];
+}
+
+const char *judge_rest(void)
+{
+    static char text[200];
+    uint64_t commit = 0, seq = 0;
+    int leaders = 0;
+    for (int i = 0; i < q.n; i++) {
+        struct node *n = &q.nodes[i];
+        struct rc *rc = node_core(n);
+        struct rc_status st;
+        struct meta_status s;
+        snprintf(text, sizeof text, "node %d has no core", n->id);
+        if (!rc)
+            return text;
+        rc_status(rc, &st);
+        meta_status_get(n->m, &s);
+        leaders += st.role == RC_LEADER;
+        if (i == 0) {
+            commit = st.commit;
+            seq = s.seq;
+        }
+        snprintf(text, sizeof text,
+                 "node %d: role %d term %llu commit %llu applied %llu last %llu seq %llu, registered %d, open %llu; %s",
+                 n->id, st.role, U(st.term), U(st.commit), U(s.applied_index), U(st.last), U(s.seq), n->registered,
+                 U(s.open + s.queued), s.engine_stalled);
+        if (!n->registered || st.commit != commit || st.last != st.commit || s.engine.applied != s.engine.committed ||
+            s.seq != seq || s.open + s.queued > 0)
+            return text;
+    }
+    snprintf(text, sizeof text, "%d leaders", leaders);
+    return leaders == 1 ? NULL : text;
+}

@@ -1,0 +1,140 @@
+/* node.c: one node of the quorum: its settings, the module's host, the metadata; its deaths and restarts. */
+#include "quorum.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <chronik/plugin.h>
+
+const struct chronik_plugin *meta_raft_plugin(void);
+
+static int32_t get_i64(void *arg, const char *key, int64_t *out)
+{
+    if (strcmp(key, "chronik.meta-raft.snapshot.bytes") == 0)
+        *out = q.snapshot_bytes;
+    else if (strcmp(key, "chronik.meta-raft.file.bytes") == 0)
+        *out = 8192;
+    else
+        return CHRONIK_E_NOTFOUND;
+    return CHRONIK_DONE;
+}
+
+static int32_t get_str(void *arg, const char *key, const char **out)
+{
+    if (strcmp(key, "controller.quorum.voters") != 0 || q.n == 1)
+        return CHRONIK_E_NOTFOUND;
+    *out = q.voters;
+    return CHRONIK_DONE;
+}
+
+static void on_dir_failed(void *arg, uint32_t dir, const char *text)
+{
+}
+
+static void on_fatal(void *arg, int32_t code, const char *text)
+{
+    struct node *n = arg;
+    snprintf(n->failed_text, sizeof n->failed_text, "%s", text);
+    os_exit(n->os, code);
+}
+
+static void on_registered(void *arg, int64_t epoch)
+{
+    ((struct node *)arg)->registered = true;
+}
+
+static void on_failed(void *arg, int32_t code, const char *text)
+{
+    struct node *n = arg;
+    n->failed = true;
+    snprintf(n->failed_text, sizeof n->failed_text, "%s", text);
+}
+
+static void on_image(void *arg, const struct meta_image *i, const struct meta_change *c, uint32_t k)
+{
+    judge_image(arg, i);
+}
+
+static void run(void *arg)
+{
+    struct node *n = arg;
+    struct err e = {0};
+    static const struct meta_endpoint endpoint = {"PLAINTEXT", "localhost", 9092, 0};
+    struct plugin_dir_config dir = {.path = "/", .id = {{(uint8_t)n->id}}, .online = true};
+    struct plugin_host_config cfg = {.os = n->os,
+                                     .module = "meta",
+                                     .settings = {n, get_i64, get_str},
+                                     .dirs = &dir,
+                                     .n_dirs = 1,
+                                     .arg = n,
+                                     .dir_failed = on_dir_failed,
+                                     .fatal = on_fatal};
+    struct meta_options opt = {.node_id = n->id,
+                               .checkpoint = "/state",
+                               .kv = n->kv,
+                               .join = true,
+                               .checkpoint_ms = 5,
+                               .arg = n,
+                               .registered = on_registered,
+                               .failed = on_failed};
+    opt.self.endpoints = &endpoint;
+    opt.self.n_endpoints = 1;
+    CHECK(plugin_host_new(&cfg, &n->host) == CHRONIK_DONE);
+    if (meta_new(n->os, plugin_host_table(n->host), meta_raft_plugin()->ops, &opt, &n->m, &e) < 0) {
+        quorum_break("node %d is not made: %s", n->id, e.text);
+        return;
+    }
+    n->reader = meta_reader_open(n->m);
+    n->sub = (struct meta_sub){.fn = on_image, .arg = n, .every = true};
+    meta_subscribe(n->m, &n->sub);
+    if (meta_start(n->m, &e) < 0)
+        quorum_break("node %d does not start: %s", n->id, e.text);
+    n->running = true;
+}
+
+void node_init(struct node *n, int id)
+{
+    *n = (struct node){.id = id};
+    snprintf(n->name, sizeof n->name, "n%d", id);
+    n->os = sim_node(q.w, n->name);
+    n->kv = meta_kv_mem_new();
+}
+
+void node_start(struct node *n)
+{
+    n->host = NULL;
+    n->m = NULL;
+    n->running = n->registered = n->failed = n->failing = false;
+    n->failed_text[0] = 0;
+    n->seen_commit = n->seen_term = n->seen_applied = n->seen_seq = 0;
+    n->lives++;
+    sim_call(n->os, run, n);
+}
+
+void node_kill(struct node *n, bool power)
+{
+    n->running = false;
+    if (!sim_up(n->os))
+        return;
+    if (power) {
+        q.counts->cuts++;
+        sim_power_cut(n->os);
+        for (uint64_t k = sim_rand(q.w, 4); k > 0; k--) /* a cut may leave anything in the checkpoint */
+            meta_kv_mem_damage(n->kv, sim_rand(q.w, UINT64_MAX));
+    } else {
+        q.counts->kills++;
+        sim_kill(n->os);
+    }
+}
+
+void node_restart(struct node *n)
+{
+    q.counts->restarts++;
+    sim_restart(n->os);
+    node_start(n);
+}
+
+struct rc *node_core(const struct node *n)
+{
+    return n->running && sim_up(n->os) && n->m ? inside_core(n->m->engine) : NULL;
+}

@@ -1,0 +1,101 @@
+/* quorum.h: a quorum of metadata in the virtual world: the real core, the real shell of meta-raft and the real state
+ * machine on each node; clients that remember what they were told; a judge that sees all nodes. One world a process
+ * (dead nodes leak), everything in one thread. */
+#ifndef CHRONIK_SIM_QUORUM_H
+#define CHRONIK_SIM_QUORUM_H
+
+#include "meta/kv.h"
+#include "meta/meta.h"
+#include "meta/meta_int.h"
+#include "plugin/host.h"
+#include "plugins/meta-raft/core/raftcore.h"
+#include "tests/sim/sim.h"
+
+enum { QUORUM_NODES = 7, QUORUM_LOG = 32768, QUORUM_TERMS = 8192, QUORUM_CLIENT_OPS = 8192 };
+
+struct node {
+    struct os *os;
+    int id; /* node.id, from 1 */
+    char name[8];
+    bool running; /* started and not ended since */
+    bool failing; /* its disk was made to fail: it may end by itself */
+    struct plugin_host *host;
+    struct meta *m;
+    struct meta_reader *reader;
+    struct meta_sub sub;
+    struct meta_kv_table *kv; /* the checkpoint; outlives the process */
+    bool registered, failed;
+    char failed_text[300];
+    uint64_t lives;
+    /* the judge's, of this life */
+    uint64_t seen_commit, seen_term, seen_applied, seen_seq;
+};
+
+/* What clients know. */
+enum op_kind { OP_TOPIC, OP_IDS, OP_BARRIER };
+struct op {
+    enum op_kind kind;
+    struct node *node;
+    uint64_t life;
+    uint64_t number;  /* of the topic */
+    int64_t first, n; /* of the producer ids */
+    uint64_t floor;   /* OP_BARRIER: the highest seq that anybody had been told of when it was asked */
+    bool answered, acknowledged;
+};
+
+struct counts {
+    uint64_t seeds, virtual_ms, commands, acknowledged, unknown, barriers, elections, truncations, kills, cuts,
+        restarts, links, resets, jumps, full, snapshots, installs, transfers, changes, wiped;
+};
+
+struct quorum {
+    struct sim_world *w;
+    struct counts *counts; /* shared by all processes of a run */
+    int n;
+    struct node nodes[QUORUM_NODES];
+    char voters[512];
+    int64_t snapshot_bytes;
+    /* the judge */
+    int leader_of[QUORUM_TERMS];
+    struct {
+        bool known;
+        uint64_t term, hash;
+    } log[QUORUM_LOG];
+    struct {
+        bool known;
+        uint64_t digest[2];
+    } state[QUORUM_LOG]; /* by seq */
+    uint64_t acked_seq;
+    struct op ops[QUORUM_CLIENT_OPS];
+    uint32_t n_ops;
+    char why[400]; /* what broke; "" nothing did */
+};
+
+extern struct quorum q;
+
+/* Notes what broke (the first time); the run ends at the next look. */
+void quorum_break(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* node.c */
+void node_init(struct node *n, int id);
+void node_start(struct node *n); /* the machine is up: a new process; it does not wait */
+void node_kill(struct node *n, bool power);
+void node_restart(struct node *n);          /* after node_kill, or after it ended by itself */
+struct rc *node_core(const struct node *n); /* NULL: not running, or its core is not made yet */
+
+/* inside.c: the core of an instance of the module, or NULL. Apart from the rest because both sides have names alike. */
+struct rc *inside_core(chronik_meta *engine);
+
+/* clients.c */
+void client_topic(struct node *n);
+void client_ids(struct node *n);
+void client_barrier(struct node *n);
+void client_check(struct node *n); /* at rest: everything that was acknowledged is in this node's image, once */
+
+/* judge.c */
+bool judge_look(void *arg); /* after each step of the world; true: broken */
+void judge_image(struct node *n, const struct meta_image *i);
+/* NULL: a leader, everybody has applied all that is committed, and states are equal; else what is missing. */
+const char *judge_rest(void);
+
+#endif
