@@ -72,6 +72,7 @@ struct receiving {
     struct chronik_task task;
     bool verifying; /* a worker has it */
     bool verified;  /* … and is done with it; under the mutex */
+    bool older;     /* we have one at least as new: the core tells the leader what we have */
     struct chronik_meta_snapshot s;
     struct group group;
     struct errtext error;

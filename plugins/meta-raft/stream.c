@@ -201,6 +201,7 @@ static void verify(void *arg)
     pthread_mutex_lock(&m->lock);
     bool older = r->s.pos.index <= m->snapshot.pos.index, writing = m->writing_snapshot;
     m->installing_file = rc > 0 && !older && !writing;
+    r->older = rc > 0 && older;
     bool go = m->installing_file;
     pthread_mutex_unlock(&m->lock);
     if (rc > 0 && !go)
@@ -254,17 +255,18 @@ static void received(chronik_meta *m, struct receiving *r)
     bool ok = r->rc > 0;
     if (!ok && r->rc != CHRONIK_E_STALE)
         m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, r->error.text);
-    if (ok && m->rc) {
+    if ((ok || r->older) && m->rc) { /* an older one is answered by the core, which says what we have */
         struct rc_snapshot *snap = rc_snapshot_new(&m->alloc, r->s.pos.index, r->s.pos.epoch, &r->group.conf, NULL);
         if (!snap)
             raft_fatal(m, 70, "meta-raft: out of memory for a snapshot");
         struct rc_msg msg = {
             .type = RC_MSG_SNAPSHOT, .to = m->id.replica, .from = r->replica, .term = r->term, .snapshot = snap};
-        m->net->book = r->group.book;
+        if (ok)
+            m->net->book = r->group.book;
         rc_step(m->rc, &msg);
         rc_snapshot_unref(snap);
     }
-    answer(m, r->replica, ok);
+    answer(m, r->replica, ok || r->older);
     receiving_free(m, r);
 }
 
