@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# bench [--quick] [--no-peer] [...]: measure this broker beside Apache Kafka; writes docs/benchmarks.md
+# bench [meta] [--quick] [--no-peer] [...]: measure beside Apache Kafka (meta: beside etcd); writes docs/benchmarks*.md
 . "$(dirname "$0")/lib/common.sh"
 bash scripts/build.sh
+if [ "${1:-}" = meta ]; then
+    shift
+    exec python3 tests/bench/run_meta.py "$@"
+fi
 make -s -C build tests/bench/load
 exec python3 tests/bench/run.py "$@"

@@ -38,7 +38,11 @@ struct outcome {
 static const struct outcome outcomes[] = {
     {CHRONIK_E_UNSUPPORTED, 501, "this metadata module is for one node; start the broker with --meta=raft"},
     {CHRONIK_E_NOT_LEADER, 503,
-     "no leader of the quorum is known; see 'chronikctl meta status', start the voters it misses, try again"},
+     "this node does not lead the quorum: ask the leader, which 'chronikctl meta status' names; when there is none, "
+     "start "
+     "the voters that it misses"},
+    {CHRONIK_E_AGAIN, 409,
+     "the learner has not caught up yet; try again when its match in 'chronikctl meta members' is near the leader's"},
     {CHRONIK_E_BUSY, 409,
      "another change of the quorum is under way; try again when 'chronikctl meta members' shows it"},
     {CHRONIK_E_NOTFOUND, 404, "there is no such member; 'chronikctl meta members' lists them"},

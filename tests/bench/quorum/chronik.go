@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -96,8 +97,12 @@ func openChronik(ctx context.Context, o *options, number int) (target, error) {
 	var err error
 	for try := 0; ; try++ {
 		at, err = coordinator(ctx, o.at[(number+try)%len(o.at)], group)
-		if err == nil {
+		if err == nil && (!o.only || slices.Contains(o.at, at)) {
 			break
+		}
+		if err == nil { // another group may have another coordinator
+			group = fmt.Sprintf("client-%d-%d", number, try)
+			continue
 		}
 		select {
 		case <-ctx.Done():

@@ -34,6 +34,7 @@ type options struct {
 	seconds float64
 	warmup  float64
 	bytes   int
+	only    bool // groups that one of the members in -at coordinates
 }
 
 func (o *options) open(ctx context.Context, number int) (target, error) {
@@ -117,13 +118,14 @@ func gap(o *options) error {
 	var longest time.Duration
 	end := time.Now().Add(time.Duration(o.seconds * float64(time.Second)))
 	last := time.Time{}
-	n := 0
+	n, number := 0, 0
 	var t target
 	for time.Now().Before(end) {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		var err error
 		if t == nil {
-			t, err = o.open(ctx, n%16)
+			t, err = o.open(ctx, number)
+			number++
 		}
 		if err == nil {
 			err = t.commit(ctx)
@@ -164,6 +166,7 @@ func main() {
 	f.Float64Var(&o.seconds, "seconds", 5, "how long")
 	f.Float64Var(&o.warmup, "warmup", 1, "seconds before that are not counted")
 	f.IntVar(&o.bytes, "bytes", 256, "size of a put, and about of a commit request")
+	f.BoolVar(&o.only, "only", false, "use groups that a member of -at coordinates")
 	_ = f.Parse(os.Args[2:])
 	o.at = strings.Split(at, ",")
 	run := load
