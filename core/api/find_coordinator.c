@@ -35,7 +35,10 @@ static struct found find(struct api_req *r, const struct meta_image *image, int8
     case KEY_SHARE:
         return (struct found){.code = KAFKA_INVALID_REQUEST, .text = "This broker has no share groups."};
     default:
-        return (struct found){.code = KAFKA_UNKNOWN_SERVER_ERROR, .text = "There is no such type of coordinator key."};
+        return (struct found){.code = KAFKA_INVALID_REQUEST,
+                              .text = "This most likely occurs because of a request being malformed by the client "
+                                      "library or the message was sent to an incompatible broker. See the broker logs "
+                                      "for more details."};
     }
 }
 

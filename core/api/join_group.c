@@ -2,12 +2,12 @@
 #include "api/rows.h"
 #include "api/group_call.h"
 
-/* Before version 7 no name could be null. */
+/* Before version 7 no name could be null; from then on the empty one is told as null. */
 static void finish(struct group_call *g)
 {
     struct wire_join_group_response *out = g->out;
-    if (g->r->version < 7 && out->protocol_name.n < 0)
-        out->protocol_name = wire_str("");
+    if (out->protocol_name.n <= 0)
+        out->protocol_name = wire_str(g->r->version < 7 ? "" : NULL);
 }
 
 static void handle(struct api_req *r, const void *body)

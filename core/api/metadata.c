@@ -81,6 +81,8 @@ static void add_error(struct asked *a, struct wire_str name, const struct chroni
     out->name = name;
     if (id)
         out->topic_id = *id;
+    else if (a->q->include_topic_authorized_operations)
+        out->topic_authorized_operations = AUTHORIZED_TOPIC;
 }
 
 static bool fill_all(struct api_req *r, struct asked *a)

@@ -273,9 +273,11 @@ static void prepare_part(struct produce *p, const struct wire_produce_request_to
     struct produce_part *one = &p->parts[p->n++];
     one->produce = p;
     one->answer = a;
-    int16_t rc = refused;
-    if (rc == KAFKA_NONE)
-        rc = api_part(p->r, p->r->version >= 13 ? NULL : &t->name, &t->topic_id, d->index, &one->part);
+    int16_t rc = api_part(p->r, p->r->version >= 13 ? NULL : &t->name, &t->topic_id, d->index, &one->part);
+    if (rc == KAFKA_NONE && refused != KAFKA_NONE) { /* after what is wrong with the topic, as Kafka */
+        part_unref(one->part);
+        rc = refused;
+    }
     if (rc != KAFKA_NONE) {
         one->part = NULL;
         refuse(one, rc);

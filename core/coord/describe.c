@@ -135,7 +135,7 @@ static void put_listed(struct listing *l, const char *id, const char *type, enum
     o->group_id = coord_put(l->call, id);
     o->protocol_type = coord_put(l->call, type ? type : "");
     o->group_state = wire_str(group_state_name(state));
-    o->group_type = wire_str("Classic");
+    o->group_type = wire_str("classic");
 }
 
 static void list_running(struct listing *l, struct slot *s)

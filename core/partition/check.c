@@ -203,7 +203,7 @@ static int16_t check_rules(struct part *p, struct part_append *a, const struct c
         return refuse(a, KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
                       "A transactional batch needs a request with a transactional id.");
     if (h->producer_id >= 0 && h->producer_epoch < 0)
-        return refuse(a, KAFKA_INVALID_RECORD, "An idempotent batch needs a producer epoch.");
+        return refuse(a, KAFKA_INVALID_PRODUCER_EPOCH, "An idempotent batch needs a producer epoch.");
     if (h->bytes > (uint64_t)c->config->segment_bytes)
         return refuse(a, KAFKA_RECORD_LIST_TOO_LARGE,
                       SAY(a, "The record batch is larger than segment.bytes.",
@@ -298,8 +298,9 @@ void part_check_batch(struct part *p, struct part_append *a, const struct config
     if (a->error == KAFKA_NONE)
         a->error = check_all(p, a, &c);
     /* Kafka tells the log start with refusals of records, and not with others. */
-    a->early = a->error != KAFKA_INVALID_RECORD && a->error != KAFKA_INVALID_TIMESTAMP;
-    a->early |= a->head.bytes == 0; /* of the frame */
+    bool of_records = a->error == KAFKA_INVALID_RECORD || a->error == KAFKA_INVALID_TIMESTAMP ||
+                      a->error == KAFKA_INVALID_PRODUCER_EPOCH;
+    a->early = a->error != KAFKA_NONE && (!of_records || a->head.bytes == 0); /* or of the frame */
     part_scratch_trim(a->scratch);
     part_scratch_free(&own);
     a->scratch = given;

@@ -222,6 +222,9 @@ static void adopt(struct part *p, const struct part_spec *spec)
     p->config = *spec->config;
     if (jitter)
         part_draw_jitter(p);
+    if (p->config.cleanup_compact && !__atomic_exchange_n(&p->set->told_compact, true, __ATOMIC_RELAXED))
+        log_warn("topic %s has cleanup.policy=compact: its records need keys, but nothing is compacted yet (said once)",
+                 p->topic);
     if (spec->leader_epoch < p->leader_epoch)
         return;
     bool rises = spec->leader_epoch > p->leader_epoch;

@@ -47,6 +47,7 @@ struct part_set {
     struct part **buckets;
     uint32_t n_buckets, n;
     struct part_opening *openings; /* under lock, for writing */
+    bool told_compact;             /* atomic */
 
     struct os_mutex side_mu; /* the queue of partitions that want a sidecar */
     struct part *side_head;

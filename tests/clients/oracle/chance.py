@@ -72,7 +72,7 @@ class Chance:
         if f.type == "bool":
             return r.random() < 0.3
         if f.type == "uuid":
-            return Id(r.choice(TOPICS[:6])) if r.random() < 0.9 else uuid.UUID(int=0)
+            return Id(r.choice(TOPICS[:6])) if r.random() < 0.9 or api == "Fetch" else uuid.UUID(int=0)
         if f.type == "records":
             return self.batch()
         if f.type == "string":
@@ -97,20 +97,20 @@ class Chance:
             if api == "DescribeTopicPartitions":
                 return r.choice([t for t in TOPICS + NEW if t])
             if api == "CreateTopics" and name == "name":
-                return r.choice(NEW + TOPICS + CONFIGS)
+                return r.choice(NEW + TOPICS[:9] + CONFIGS)
             if api in ("DeleteTopics",):
                 return r.choice(NEW + ["nothing", "bad name"])
             if api in ("AlterConfigs", "IncrementalAlterConfigs") and name == "name":
                 return r.choice(CONFIGS)
             if api in ("AlterConfigs", "IncrementalAlterConfigs"):
-                return r.choice(TOPICS + NEW + ["1", "7"])
+                return r.choice(TOPICS[:6] + NEW)
             return r.choice(TOPICS + NEW)
         if name in ("value",):
             return r.choice(VALUES)
         if name in ("configuration_keys",):
             return r.choice(CONFIGS)
         if name in ("group_id", "group", "groups", "key", "coordinator_keys"):
-            return r.choice(["group-a", "group-b", "", "group c"])
+            return r.choice(["group-a", "group-b", "simple5", "group c"])
         if name == "client_software_name":
             return r.choice(["oracle", "", "a b", "-x"])
         if name == "client_software_version":
@@ -119,6 +119,8 @@ class Chance:
 
     def number(self, api, name):
         r = self.r
+        if name == "key_type":
+            return 0
         if name in ("timeout_ms",):
             return 30000
         if name in ("max_wait_ms", "min_bytes"):
@@ -154,7 +156,7 @@ class Chance:
         if name == "count":
             return r.choice([1, 2, 3, 4, 5, 0, -1])
         if name == "resource_type":
-            return r.choice([2, 2, 2, 4, 32])
+            return 2 if "Alter" in api else r.choice([2, 2, 2, 4, 32])
         if name == "config_operation":
             return r.choice([0, 0, 1, 2, 3])
         if name == "endpoint_type":

@@ -496,7 +496,7 @@ static int32_t list(const char *state, const char *type)
     cli_call(&admin, WIRE_API_LIST_GROUPS, 5, &q, &a);
     ck_assert_int_eq(a.error_code, KAFKA_NONE);
     for (int32_t i = 0; i < a.groups.n; i++)
-        ck_assert(wire_str_is(a.groups.v[i].group_type, "Classic"));
+        ck_assert(wire_str_is(a.groups.v[i].group_type, "classic"));
     return a.groups.n;
 }
 
