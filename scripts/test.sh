@@ -65,7 +65,10 @@ tier_programs() {
 tier_unit() { tier_programs unit "$jobs" 120; }
 tier_sim() { tier_programs sim "$jobs" 240; }
 tier_e2e() { tier_programs e2e 1 240; }
-tier_clients() { tier_programs clients 1 "$bound_of_one" --table; }
+tier_clients() {
+    (need_packages "$clients_packages") || say "librdkafka's own suite will be skipped"
+    tier_programs clients 1 "$bound_of_one" --table
+}
 tier_long() { CHRONIK_TEST_LONG=1 tier_programs_of "sim e2e" 600; }
 
 # The long variants: the same programs with larger bounds.

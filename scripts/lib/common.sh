@@ -19,6 +19,7 @@ build_packages="gcc:gcc make:make autoconf:autoconf automake:automake libtool:li
  libcjson-dev:/usr/include/cjson/cJSON.h libzstd-dev:/usr/include/zstd.h liblz4-dev:/usr/include/lz4.h
  zlib1g-dev:/usr/include/zlib.h liblmdb-dev:/usr/include/lmdb.h libsnappy-dev:/usr/include/snappy-c.h"
 test_packages="check:/usr/include/check.h kcat:kcat librdkafka-dev:/usr/include/librdkafka/rdkafka.h curl:curl"
+clients_packages="g++:g++ rapidjson-dev:/usr/include/rapidjson/schema.h libssl-dev:/usr/include/openssl/ssl.h"
 all_packages="clang:clang libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-x86_64.a clang-format:clang-format abigail-tools:abidiff xz-utils:xz"
 
 # need_packages LIST...: installs what is missing; asks nothing and starts no package manager when nothing is.

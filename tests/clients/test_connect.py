@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Kafka Connect 4.3.1, a distributed worker: a file's lines go through a topic into another file, while the file grows and the worker
-is stopped in order and started again; in the end both files must be equal. 20 seconds, with --full two minutes."""
+is stopped in order and started again; in the end both files must be equal. 8 seconds, with --full two minutes."""
 import contextlib
 import json
 import os
@@ -16,7 +16,7 @@ import urllib.request
 
 from common import FULL, LOGS, Table, broker, jars, need, wait_for
 
-SECONDS = 120 if FULL else 20
+SECONDS = 120 if FULL else 8
 
 
 def free_port():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Kafka Streams 4.3.1 counts words at least once while lines are produced; it is stopped in order and started again, and at the end
-the last count of every word must be exact. 20 seconds, with --full two minutes."""
+the last count of every word must be exact. 8 seconds, with --full two minutes."""
 import collections
 import contextlib
 import os
@@ -14,7 +14,7 @@ import time
 
 from common import FULL, HERE, LOGS, Table, broker, jars, need, once, run, wait_for
 
-SECONDS = 120 if FULL else 20
+SECONDS = 120 if FULL else 8
 WORDS = [f"word{i}" for i in range(50)]
 
 
