@@ -91,34 +91,28 @@ def with_broker(body):
         return body(b)
 
 
-class Skip(Exception):
-    """Why a test cannot run here."""
-
-
 class Table:
     """Results line by line, as TAP; what was seen is shown as it comes, so that a run that is cut short tells its part."""
 
     def __init__(self):
         self.count = self.failed = 0
 
-    def row(self, name, why="", skip=""):
-        """A passed test, or why it failed, or why it was skipped."""
+    def row(self, name, why=""):
+        """A passed test, or why it failed."""
         self.count += 1
         self.failed += bool(why)
-        print(f"{'not ok' if why else 'ok'} {self.count} - {name}" + (f": {' '.join(why.split())[:700]}" if why else "") +
-              (f" # SKIP {skip}" if skip else ""), flush=True)
+        print(f"{'not ok' if why else 'ok'} {self.count} - {name}" + (f": {' '.join(why.split())[:700]}" if why else ""),
+              flush=True)
 
     def check(self, name, body):
         """Runs body() as a test of this name (or of what name() says afterwards); what it raises is the reason of its failure. True
         unless it failed."""
-        why = skip = ""
+        why = ""
         try:
             body()
-        except Skip as e:
-            skip = str(e)
         except Exception as e:  # every failure is one line of the table
             why = f"{type(e).__name__}: {e}"
-        self.row(name() if callable(name) else name, why, skip)
+        self.row(name() if callable(name) else name, why)
         return not why
 
     def end(self):

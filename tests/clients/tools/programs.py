@@ -7,7 +7,7 @@ import selectors
 import subprocess
 import time
 
-from common import Skip, jars
+from common import jars
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx384m"]
@@ -73,9 +73,6 @@ class Programs:
         self.process.stdin.write("\t".join(line).encode() + b"\n")
         self.process.stdin.flush()
         got, text = self.answer(limit)
-        lacks = re.search(r"UnsupportedVersionException: The node does not support (\w+)", text)
-        if lacks:
-            raise Skip(f"the broker does not offer {lacks[1]}")
         if status is not None and got != status:
             raise Unexpected(f"{name} {' '.join(words)} ended with {got}, not {status}: {text[:600]}")
         return text
