@@ -36,11 +36,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 200, MAX_RECORD = 1 << 30 };
+enum {
+    RETRY_MS = 200,
+    MAX_RECORD = 1 << 30,
+    CHUNK = 512 * 1024, /* several large records, so that none needs memory of its own */
+    COPY_LOCKED = 4096, /* a larger record is copied without the mutex */
+};
 
 static uint64_t chunk_bytes(const struct reclog *l)
 {
-    return max_u64(4096, min_u64(256 * 1024, l->cfg.first_file_bytes / 8));
+    return max_u64(4096, min_u64(CHUNK, l->cfg.file_bytes / 8));
 }
 
 static void chunks_free(struct rl_chunk *c)
@@ -69,7 +74,8 @@ static struct rl_chunk *chunk_get(struct reclog *l, uint64_t need)
     }
     c->next = NULL;
     c->used = 0;
-    c->n_records = 0;
+    c->n_records = c->writers = 0;
+    c->sealed = 0;
     if (l->gather_tail)
         l->gather_tail->next = c;
     else
@@ -78,9 +84,8 @@ static struct rl_chunk *chunk_get(struct reclog *l, uint64_t need)
     return c;
 }
 
-static void record_copy(struct rl_chunk *c, uint32_t type, uint64_t n, const struct chronik_iov *iov, uint32_t n_iov)
+static void record_copy(uint8_t *p, uint32_t type, uint64_t n, const struct chronik_iov *iov, uint32_t n_iov)
 {
-    uint8_t *p = c->data + c->used;
     put_le32(p, (uint32_t)n);
     put_le16(p + 4, (uint16_t)type);
     put_le16(p + 6, 0);
@@ -90,8 +95,17 @@ static void record_copy(struct rl_chunk *c, uint32_t type, uint64_t n, const str
         p += iov[i].n;
     }
     memset(p, 0, round_up64(n, 8) - n);
-    c->used += RL_RECORD_HEAD + round_up64(n, 8);
-    c->n_records++;
+}
+
+/* The copy into `c` is done. true: the commit executor waited for it and is to be posted. */
+static int copied(struct reclog *l, struct rl_chunk *c)
+{
+    pthread_mutex_lock(&l->mu);
+    int post = --c->writers == 0 && l->cut_waits == c;
+    if (post)
+        l->cut_waits = NULL;
+    pthread_mutex_unlock(&l->mu);
+    return post;
 }
 
 int32_t reclog_append(struct reclog *l, uint32_t type, const struct chronik_iov *iov, uint32_t n_iov,
@@ -103,16 +117,22 @@ int32_t reclog_append(struct reclog *l, uint32_t type, const struct chronik_iov 
     if (n >= MAX_RECORD)
         return CHRONIK_E_TOOBIG;
     uint64_t whole = RL_RECORD_HEAD + round_up64(n, 8);
-    int post = 0;
+    int post = 0, large = whole > COPY_LOCKED;
+    uint8_t *at = NULL;
     int32_t r = CHRONIK_DONE;
     pthread_mutex_lock(&l->mu);
     struct rl_chunk *c = l->gather_tail;
     if (l->failed || l->closing)
         r = CHRONIK_E_CLOSED;
-    else if ((!c || c->cap - c->used < whole) && !(c = chunk_get(l, whole)))
+    else if ((!c || c->sealed || c->cap - c->used < whole) && !(c = chunk_get(l, whole)))
         r = CHRONIK_E_NOMEM;
     if (r > 0) {
-        record_copy(c, type, n, iov, n_iov);
+        at = c->data + c->used;
+        c->used += whole;
+        c->n_records++;
+        c->writers += (uint32_t)large;
+        if (!large)
+            record_copy(at, type, n, iov, n_iov);
         l->gathered += whole;
         uint64_t mine = l->next_number++;
         if (number)
@@ -123,6 +143,10 @@ int32_t reclog_append(struct reclog *l, uint32_t type, const struct chronik_iov 
         l->busy = 1;
     }
     pthread_mutex_unlock(&l->mu);
+    if (r > 0 && large) {
+        record_copy(at, type, n, iov, n_iov);
+        post |= copied(l, c);
+    }
     if (post)
         l->h->exec_post(l->exec, &l->commit_task);
     return r;
@@ -188,7 +212,8 @@ static void log_fail(struct reclog *l, int32_t code, const char *what, uint32_t 
         l->h->exec_post(l->exec, &l->trim_task);
 }
 
-/* Moves what the next group takes from the gathering list to l->group_head. Under mu. */
+/* Moves what the next group takes from the gathering list to l->group_head. A chunk into which a record is being copied
+ * ends it; when that is the first one, the copier is asked to post the commit task. Under mu. */
 static void group_cut(struct reclog *l)
 {
     uint64_t left = 0;
@@ -200,6 +225,11 @@ static void group_cut(struct reclog *l)
         uint64_t more = l->gather_head->used;
         if (n && (bytes + more > l->cfg.group_bytes || (bytes <= left && RL_GROUP_HEAD + bytes + more > left)))
             break;
+        if (l->gather_head->writers) {
+            l->gather_head->sealed = 1; /* so that it comes to an end */
+            l->cut_waits = n ? NULL : l->gather_head;
+            break;
+        }
         bytes += more;
         struct rl_chunk *c = l->gather_head;
         l->gather_head = c->next;
@@ -375,10 +405,11 @@ static void commit_run(void *arg)
         return; /* a group waits for room, or nothing goes on */
     pthread_mutex_lock(&l->mu);
     group_cut(l);
+    int waits = l->cut_waits != NULL;
     pthread_mutex_unlock(&l->mu);
     if (l->group_head)
         group_try(l);
-    else
+    else if (!waits)
         commit_next(l);
 }
 

@@ -8,8 +8,9 @@
  * the log, writes: each pass takes everything gathered since the last one, writes it as one group and syncs; meanwhile
  * the next group gathers. There is no timer in that path. Callbacks run on that executor without any lock held.
  *
- * Locks: one leaf mutex, held for the copy of a record into the gathering group, never across a call to the host.
- * The file format and the rule that tells a torn tail from damage are described at the top of reclog.c. */
+ * Locks: one leaf mutex, held for the place of a record in the gathering group and the copy of a small one, never
+ * across a call to the host. The file format and the rule that tells a torn tail from damage are described at the top
+ * of reclog.c. */
 #ifndef CHRONIK_COMMON_RECLOG_H
 #define CHRONIK_COMMON_RECLOG_H
 

@@ -55,7 +55,8 @@ struct rl_chunk {
     struct rl_chunk *next;
     uint64_t used, cap;
     uint32_t n_records;
-    uint32_t reserved;
+    uint32_t writers; /* records that are being copied in */
+    int sealed;       /* takes no more: a group waits for it */
     uint8_t data[];
 };
 
@@ -81,13 +82,14 @@ struct reclog {
 
     /* Under mu. */
     struct rl_chunk *gather_head, *gather_tail, *pool;
-    uint64_t gathered;     /* bytes of records in gather and in the group being written */
-    uint64_t next_number;  /* of the next append */
-    uint64_t durable;      /* records below are durable */
-    uint64_t durable_pos;  /* groups below are durable; also where the next group goes */
-    uint64_t trim_from;    /* as the owner said */
-    uint64_t trim_pos;     /* position of a group at or before it */
-    struct rl_file *files; /* live, oldest first */
+    struct rl_chunk *cut_waits; /* the commit executor is to be posted when the copies into this one are done */
+    uint64_t gathered;          /* bytes of records in gather and in the group being written */
+    uint64_t next_number;       /* of the next append */
+    uint64_t durable;           /* records below are durable */
+    uint64_t durable_pos;       /* groups below are durable; also where the next group goes */
+    uint64_t trim_from;         /* as the owner said */
+    uint64_t trim_pos;          /* position of a group at or before it */
+    struct rl_file *files;      /* live, oldest first */
     struct rl_file *active;
     struct rl_file *free_files;
     uint32_t n_files, n_free, next_slot;
