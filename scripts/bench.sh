@@ -6,5 +6,5 @@ if [ "${1:-}" = meta ]; then
     shift
     exec python3 tests/bench/run_meta.py "$@"
 fi
-make -s -C build tests/bench/load
+make -s -C build tests/bench/load tests/bench/bound
 exec python3 tests/bench/run.py "$@"

@@ -1,5 +1,6 @@
 """brokers.py: the two brokers of the bench as processes: started on free ports and a data directory of their own, asked
 for memory and CPU through /proc, ended by their own id. Every wait is bounded. Standard library alone."""
+import glob
 import json
 import os
 import shutil
@@ -52,10 +53,11 @@ class Broker:
     def wait_for(self, topic, partitions, since=0):
         return self.load("wait", topic=topic, partitions=partitions, since=since, stop=180, seconds=0)["seconds"]
 
-    def load(self, mode, check=False, **options):
+    def load(self, mode, check=False, raw=False, **options):
         """One run of the load generator against this broker: what it printed."""
         options = {"port": self.port, "pid": self.process.pid, **options}
-        command = [*niceness, os.path.join(self.build, "tests/bench/load"), mode, *(["--check"] if check else [])]
+        command = [*niceness, os.path.join(self.build, "tests/bench/load"), mode, *(["--check"] if check else []),
+                   *(["--raw"] if raw else [])]
         command += [f"--{k.replace('_', '-')}={v}" for k, v in options.items()]
         limit = options.get("seconds", 5) + options.get("warmup", 1) + 200
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False,
@@ -83,6 +85,18 @@ class Broker:
         begin, since = self.cpu_seconds(), time.monotonic()
         time.sleep(seconds)
         return 100 * (self.cpu_seconds() - begin) / (time.monotonic() - since)
+
+    def evict(self, topic):
+        """The kernel forgets the pages of a topic's segments, as far as they are on disk."""
+        for path in glob.glob(os.path.join(self.work, self.segments(topic))):
+            try:
+                fd = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # another topic's, deleted meanwhile
+            try:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
     def kill(self):
         if self.process and self.process.poll() is None:
@@ -116,6 +130,9 @@ class Chronik(Broker):
         overrides = [w for k, v in self.settings.items() for w in ("--override", f"{k}={v}")]
         return [os.path.join(self.build, "out/bin/chronik"), "--meta=local", "--store=wal", *overrides]
 
+    def segments(self, topic):
+        return "data/data/*/*.log"  # folders are named by topic id: all of them
+
 
 class Kafka(Broker):
     label = "kafka"
@@ -145,6 +162,27 @@ class Kafka(Broker):
 
     def command(self):
         return ["java", *JVM, "-cp", self.jars, "kafka.Kafka", self.config]
+
+    def segments(self, topic):
+        return f"data/{topic}-*/*.log"
+
+
+class Bound(Broker):
+    """What this machine allows at most: tests/bench/bound."""
+    label = "bound"
+
+    def start(self):
+        command = [os.path.join(self.build, "tests/bench/bound"), f"--loops={os.cpu_count()}", self.work]
+        self.process = subprocess.Popen([*niceness, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)
+        self.port = int(self.process.stdout.readline())
+
+    def last_words(self):
+        return ""
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(self.stop_seconds)
 
 
 def kafka_jars(build):

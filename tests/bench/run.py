@@ -7,11 +7,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import report  # noqa: E402
-from brokers import Chronik, Failed, Kafka, KAFKA, niceness, why_no_peer  # noqa: E402
+from brokers import Bound, Chronik, Failed, Kafka, KAFKA, niceness, why_no_peer  # noqa: E402
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
@@ -60,6 +61,46 @@ def fetch_load(broker, seconds):
         clean(broker, "fetch")
 
 
+class Reader(threading.Thread):
+    """Reads a topic whose pages were evicted, again and again until it is told to end; counts the bytes."""
+
+    def __init__(self, broker, topic, size):
+        super().__init__()
+        self.broker, self.topic, self.size = broker, topic, size
+        self.bytes, self.ending, self.problem = 0, threading.Event(), None
+
+    def run(self):
+        try:
+            while not self.ending.is_set():
+                self.broker.evict(self.topic)
+                self.bytes += self.broker.load("fetch", topic=self.topic, bytes=self.size, seconds=120, warmup=0)["bytes"]
+        except (Failed, subprocess.SubprocessError, OSError) as e:
+            self.problem = e
+
+
+def beside_reading(broker, size, seconds):
+    """Half load alone, then while another client reads a log that is not in the page cache."""
+    broker.load("create", topic="old", partitions=4)
+    broker.wait_for("old", 4)
+    try:
+        broker.load("produce", topic="old", bytes=size, seconds=120, warmup=0, **SIZES[64])
+        os.sync()
+        alone = topic_load(broker, rate=3000, seconds=seconds, **SIZES[16])
+        reader = Reader(broker, "old", size)
+        reader.start()
+        try:
+            beside = topic_load(broker, rate=3000, seconds=seconds, **SIZES[16])
+        finally:
+            reader.ending.set()
+            reader.join()
+        if reader.problem:
+            raise Failed(f"reading evicted log: {reader.problem}")
+        say(f"{broker.label}: {reader.bytes / 1e9:.1f} GB of evicted log were read meanwhile")
+        return alone, beside
+    finally:
+        clean(broker, "old")
+
+
 def summary(results):
     """The medians of runs of one kind."""
     def middle(value):
@@ -76,7 +117,7 @@ def summary(results):
 class Bench:
     def __init__(self, args, work):
         self.args, self.work = args, work
-        self.chronik, self.kafka, self.raw, self.notes = {}, {}, {}, []
+        self.chronik, self.kafka, self.bound, self.raw, self.notes = {}, {}, {}, {}, []
         self.brokers = []
         self.peer = None
 
@@ -105,7 +146,7 @@ class Bench:
                 say(f"{key:6} {label:8} run {turn + 1}: {result['mb_per_s']:8.1f} MB/s {result['requests_per_s']:8.0f} "
                     f"req/s p50 {result['p50_us']:7.0f} p99 {result['p99_us']:8.0f} p99.9 {result['p999_us']:8.0f} us, "
                     f"CPU broker {result['broker_cpu_s']:.2f} s, generator {result['generator_cpu_s']:.2f} s")
-        for label, into in (("chronik", self.chronik), ("kafka", self.kafka)):
+        for label, into in (("chronik", self.chronik), ("kafka", self.kafka), ("bound", self.bound)):
             if (key, label) in self.raw:
                 into[key] = summary(self.raw[key, label])
 
@@ -149,7 +190,13 @@ class Bench:
         for key, size in (("p16", 16), ("p64", 64), ("p1", 1)):
             def one(b, size=size):
                 return topic_load(b, seconds=s, bytes=BURST, **SIZES[size])
-            self.measure(key, [(os_mode, one), (self.peer, one)])
+            def least(b, size=size):
+                return b.load("produce", raw=True, topic="bound", partitions=4, seconds=s, bytes=BURST, **SIZES[size])
+            bound = self.started(Bound(self.args.build, self.work))
+            bound.start()
+            self.measure(key, [(os_mode, one), (self.peer, one), (bound, least)])
+            bound.stop()
+            self.gone(bound)
         for key, conns in (("d4", 4), ("d16", 16)):
             def durable(b, conns=conns):
                 return topic_load(b, FLUSH, conns=conns, seconds=s, bytes=BURST, **SIZES[16])
@@ -163,6 +210,15 @@ class Bench:
                 return topic_load(b, rate=1000 * n, seconds=s, **SIZES[16])
             self.measure(f"o{n}", [(os_mode, one), (self.peer, one)])
             self.measure(f"g{n}", [(group, one)])
+
+    def evicted(self, os_mode, group):
+        s, size = (4, 1 << 30) if self.args.quick else (20, 10_000_000_000)
+        for key, broker in (("e3", os_mode), ("eg3", group), ("e3", self.peer)):
+            if broker and self.wanted(key):
+                alone, beside = beside_reading(broker, size, s)
+                into = self.kafka if broker is self.peer else self.chronik
+                into[key] = summary([beside])
+                self.value(f"{key}_times", broker.label, beside["p99_us"] / alone["p99_us"], "times the p99 without")
 
     def retention(self, group):
         config = {"config": "segment.bytes=16777216,retention.bytes=33554432"}
@@ -219,6 +275,7 @@ class Bench:
         both = [b for b in (os_mode, self.peer) if b]
         self.measure("f4", [(b, lambda b: fetch_load(b, self.args.seconds)) for b in both])
         self.latency(os_mode, group)
+        self.evicted(os_mode, group)
         for b in both:
             self.value("rss_load", b.label, b.resident_mib(), "MiB")
         if not self.args.quick:
@@ -296,12 +353,12 @@ def main():
                  "chronik": report.first_line(os.path.join(args.build, "out/bin/chronik"), "--version"),
                  "peer": f"Apache Kafka {KAFKA} (KRaft, one node), heap 1 GiB, {report.first_line('java', '-version')}"
                          if bench.peer else "none"}
-        text = report.document(bench.chronik, bench.kafka, facts)
+        text = report.document(bench.chronik, bench.kafka, bench.bound, facts)
     finally:
         bench.end()
         set_congestion(before)
         subprocess.run(["rm", "-rf", work], timeout=120, check=False)
-    print("\n".join(report.tables(bench.chronik, bench.kafka)))
+    print("\n".join(report.tables(bench.chronik, bench.kafka, bench.bound)))
     if args.only:
         say("docs/benchmarks.md stays: this was a part alone")
         return
