@@ -47,7 +47,7 @@ struct net_conn {
     struct net_conn *prev, *next; /* the loop's connections */
     struct net_loop *loop;
     struct os_sock *sock;
-    int64_t last_io;       /* bytes moved */
+    int64_t last_io;       /* bytes moved, or the last request ended */
     int64_t partial_since; /* 0: no frame is in progress */
     int64_t eof_at;
     uint32_t refs;    /* being open, each request, the dirty list, a cold read */
