@@ -104,6 +104,7 @@ class Side:
             answer = self.ask("Metadata", 12, {"topics": None, "allow_auto_topic_creation": False})
             topics = {t["name"]: t for t in answer["topics"]}
             self.ids.update({n: t["topic_id"] for n, t in topics.items()})
+            self.names.setdefault("id", {}).update({t["topic_id"]: f"id of {n}" for n, t in topics.items()})
             led = {n: sum(p["error_code"] == 0 for p in t["partitions"]) for n, t in topics.items()}
             if all(led[n] == len(topics[n]["partitions"]) for n in led) and \
                     all(led.get(n, 0) >= count if count else n not in led for n, count in want.items()):

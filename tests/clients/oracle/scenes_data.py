@@ -65,6 +65,7 @@ def right(o):
 
 
 def wrong(o):
+    create(o, topic("odd"))
     good = batch(some())
     cases = {
         "crc": batch(some(), crc=1), "magic 0": batch(some(), magic=0), "magic 1": batch(some(), magic=1),
@@ -85,7 +86,7 @@ def wrong(o):
     odd = {"offsets", "codec 5", "codec 7", "pid without epoch"}  # listed differences: apart, so that offsets stay alike
     for v in (3, 7, 8, 11):
         for name, data in cases.items():
-            produce(o, "gamma" if name in odd else "delta", data, version=v)
+            produce(o, "odd" if name in odd else "delta", data, version=v)
     for codec in range(1, 5):
         packed = batches.pack(codec, b"".join(batches.record_bytes(r, i, T) for i, r in enumerate(some())))
         for data in (batch(some(), codec, count=4), batch(some(), codec, count=2), batch(some(), codec, payload=b""),
@@ -94,9 +95,9 @@ def wrong(o):
                      batch(some(), codec, max_time=5), batch([Record(None, b"v", T), Record(b"k", b"v", T)], codec)):
             produce(o, "delta", data)
             produce(o, "compacted", data)
-        produce(o, "gamma", batch([Record(time=T, offset=3)], codec))
-        produce(o, "gamma", batch([Record(time=T, junk=b"x")], codec))
-        produce(o, "gamma", batch(some(), codec, payload=packed + b"\0\0\0\0", packed=True))
+        produce(o, "odd", batch([Record(time=T, offset=3)], codec))
+        produce(o, "odd", batch([Record(time=T, junk=b"x")], codec))
+        produce(o, "odd", batch(some(), codec, payload=packed + b"\0\0\0\0", packed=True))
     for data in (batch([Record(None, b"v", T)]), batch([Record(b"k", b"v", T), Record(None, b"v", T), Record(None, b"w", T)]),
                  batch([Record(b"k", None, T)])):
         for v in (3, 7, 8, 11):

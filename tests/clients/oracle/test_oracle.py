@@ -89,7 +89,7 @@ def kafka_side(both, options):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # brokers are ended on the way out
     p = argparse.ArgumentParser()
-    p.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    p.add_argument("--seed", type=int, default=random.randrange(1 << 30) if os.environ.get("CHRONIK_TEST_LONG") else 1)
     p.add_argument("--requests", type=int, default=int(os.environ.get("CHRONIK_ORACLE_REQUESTS", "1500")))
     p.add_argument("--seconds", type=int, default=60)
     p.add_argument("--scene", default="")
