@@ -47,6 +47,8 @@ struct admin {
     struct section *sections;
     struct os_mutex lock; /* conditions */
     struct admin_condition *conditions;
+    bool (*alive)(void *arg, char *text, size_t n); /* NULL: always */
+    void *alive_arg;
 };
 
 /* ---- text ---- */
@@ -239,8 +241,21 @@ bool admin_ready(struct admin *a)
 
 /* ---- the routes that are always there ---- */
 
+void admin_alive_fn(struct admin *a, bool (*fn)(void *arg, char *text, size_t n), void *arg)
+{
+    a->alive = fn;
+    a->alive_arg = arg;
+}
+
 static int get_livez(void *arg, struct admin_call *c)
 {
+    struct admin *a = arg;
+    char text[CONDITION_TEXT] = "";
+    if (a->alive && !a->alive(a->alive_arg, text, sizeof text)) {
+        c->status = 503;
+        admin_printf(&c->out, "not %s\n", text);
+        return ADMIN_DONE;
+    }
     admin_printf(&c->out, "ok\n");
     return ADMIN_DONE;
 }
@@ -400,7 +415,8 @@ struct admin *admin_new(struct os *os)
     os_mutex_init(&a->lock, LOCK_REGISTRY);
     if (admin_route(a, "GET", "/", "this list", get_index, a) < 0 ||
         admin_route(a, "GET", "/metrics", "metrics in Prometheus' text format", get_metrics, a) < 0 ||
-        admin_route(a, "GET", "/livez", "200 while the process answers", get_livez, a) < 0 ||
+        admin_route(a, "GET", "/livez", "200 while the process works; 503 when only a restart helps", get_livez, a) <
+            0 ||
         admin_route(a, "GET", "/readyz", "200 when all conditions hold, else 503; one line each", get_readyz, a) < 0 ||
         admin_route(a, "GET", "/status", "what the broker knows of itself, as JSON", get_status, a) < 0) {
         admin_free(a);

@@ -75,6 +75,9 @@ int32_t admin_condition_fn(struct admin *a, const char *name, bool (*fn)(void *a
 /* Any thread. The text says what is going on: "recovering 3 of 10 partitions". */
 void admin_condition_set(struct admin_condition *c, bool holds, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool admin_ready(struct admin *a); /* any thread */
+/* Before serving starts: /livez answers 503 with the text when fn says that a restart would help. As
+ * admin_condition_fn. */
+void admin_alive_fn(struct admin *a, bool (*fn)(void *arg, char *text, size_t n), void *arg);
 
 /* Answers a call, as the transport would. */
 int admin_handle(struct admin *a, struct admin_call *c);

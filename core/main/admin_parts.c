@@ -9,6 +9,8 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
+enum { STUCK_MS = 10000 };
+
 static void add_number(struct cJSON *o, const char *name, uint64_t v)
 {
     cJSON_AddNumberToObject(o, name, (double)v);
@@ -104,6 +106,17 @@ static bool metadata_holds(void *arg, char *text, size_t n)
     return s.caught_up && s.registered && !s.stopped && !s.stalled[0];
 }
 
+/* A thread of ours that has stood still for long: a restart cures it. A quorum or a disk that is missing it does not.
+ */
+static bool metadata_lives(void *arg, char *text, size_t n)
+{
+    struct admin_parts *a = arg;
+    struct meta_status s;
+    meta_status_get(a->meta, &s);
+    snprintf(text, n, "%s", s.stalled[0] ? s.stalled : s.engine_stalled);
+    return s.stuck_ms < STUCK_MS;
+}
+
 static bool partitions_hold(void *arg, char *text, size_t n)
 {
     struct admin_parts *a = arg;
@@ -187,6 +200,7 @@ int32_t admin_parts_open(struct admin_parts *a, const struct config *c, struct e
     if (!a->meta_routes)
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
     admin_condition_set(a->serving, true, "serving");
+    admin_alive_fn(a->admin, metadata_lives, a);
     add_gauges(a);
     if (!address || !*address)
         return CHRONIK_DONE;

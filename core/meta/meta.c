@@ -11,7 +11,8 @@
 
 LOG_SUBSYSTEM("meta");
 
-#define WATCH_NS (INT64_C(1000) * 1000 * 1000)
+#define WATCH_NS (INT64_C(500) * 1000 * 1000)
+#define STALL_NS (INT64_C(1400) * 1000 * 1000) /* seen within two seconds, the watch included */
 
 /* ---- options ---- */
 
@@ -347,10 +348,20 @@ void meta_status_get(struct meta *m, struct meta_status *out)
     out->caught_up = m->caught_up;
     out->registered = m->registered;
     out->stopped = m->stopped;
+    out->stuck_ms = m->stuck_since ? (os_mono_ns(m->os) - m->stuck_since) / 1000000 : 0;
     memcpy(out->stalled, m->stalled, sizeof out->stalled);
     memcpy(out->stopped_why, m->stopped_why, sizeof out->stopped_why);
     memcpy(out->checkpoint, m->cp.why, sizeof out->checkpoint);
     os_mutex_unlock(&m->lock);
+}
+
+/* The engine's own sentence goes to the log when it begins; /status has it as long as it lasts. */
+static void watch_engine(struct meta *m, const struct chronik_meta_status *s, int64_t now)
+{
+    bool stalled = s->stalled && s->role != CHRONIK_META_ROLE_NONE; /* without a leader the engine speaks itself */
+    if (stalled && !m->engine_stall_said)
+        log_error("metadata: %s", s->stalled);
+    m->engine_stall_said = stalled;
 }
 
 /* Committed and not applied, and nothing moved since the last look: says so once. */
@@ -373,7 +384,8 @@ static void watch_run(void *arg)
         m->watch_applied = applied;
         m->watch_since = now;
     }
-    bool stalled = now - m->watch_since >= 2 * WATCH_NS - WATCH_NS / 2;
+    bool stalled = now - m->watch_since >= STALL_NS;
+    watch_engine(m, &s, now);
     os_mutex_lock(&m->lock);
     bool fresh = stalled && !m->stalled[0];
     if (stalled)
@@ -383,6 +395,8 @@ static void watch_run(void *arg)
                  applied, s.committed, (now - m->watch_since) / 1000000);
     else
         m->stalled[0] = 0;
+    bool inside = stalled || s.stall == CHRONIK_META_STALL_INSIDE;
+    m->stuck_since = !inside ? 0 : m->stuck_since ? m->stuck_since : now;
     os_mutex_unlock(&m->lock);
     if (fresh)
         log_error("metadata: %s", m->stalled);

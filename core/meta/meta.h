@@ -170,6 +170,7 @@ struct meta_status {
     uint64_t topics, partitions, brokers;
     uint64_t image_bytes; /* memory of the image, retired objects included */
     bool caught_up, registered, stopped;
+    int64_t stuck_ms;         /* how long a stall has lasted that a restart would cure; 0: none */
     char engine_stalled[256]; /* copy of engine.stalled, or "" */
     char stalled[256];        /* the watchdog's sentence: committed > applied without progress; or "" */
     char stopped_why[256];    /* unknown command, wrong cluster, damaged entry; or "" */

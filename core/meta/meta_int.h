@@ -125,6 +125,7 @@ struct meta {
     struct meta_reader *low_reader;
     struct checkpoint cp;
     uint64_t watch_applied;
+    bool engine_stall_said;
     int64_t watch_since;
 
     /* written under the lock, read anywhere */
@@ -137,6 +138,7 @@ struct meta {
     uint64_t topics, partitions, brokers;
     uint32_t n_open;
     char stopped_why[256], stalled[256];
+    int64_t stuck_since; /* mono ns; 0: nothing is stuck that a restart would cure */
 
     struct reconciler *rec;
 };

@@ -81,13 +81,18 @@ struct chronik_meta_events {
     void (*failed)(void *arg, int32_t code, const char *text);
 };
 
+/* What a stall waits for: something outside (a disk, other nodes), or a thread of this process that does not run, which
+ * a restart would cure. */
+#define CHRONIK_META_STALL_OUTSIDE UINT32_C(1)
+#define CHRONIK_META_STALL_INSIDE  UINT32_C(2)
+
 struct chronik_meta_status {
     uint32_t size;
     uint32_t role;
     uint64_t epoch;
     int32_t leader; /* node id, -1 unknown */
     uint32_t voters, learners;
-    uint32_t reserved;
+    uint32_t stall; /* CHRONIK_META_STALL_, with `stalled` */
     /* The pipeline. Indexes of the engine's log: proposed >= persisted >= committed >= applied as the host
      * acknowledged. */
     uint64_t proposed, persisted, committed, applied;

@@ -314,12 +314,13 @@ static void op_status(chronik_meta *m, struct chronik_meta_status *out)
     }
     pthread_mutex_lock(&m->lock);
     m->stalled[0] = 0;
-    if (open && oldest < now && now - oldest > INT64_C(2000000000))
+    if (open && oldest < now && now - oldest > INT64_C(1400000000))
         snprintf(m->stalled, sizeof m->stalled,
                  "persisting stands still at entry %llu of %llu: the sync of the log has not returned for %lld ms",
                  (unsigned long long)s.persisted, (unsigned long long)s.proposed,
                  (long long)((now - oldest) / 1000000));
     s.stalled = m->stalled[0] ? m->stalled : NULL;
+    s.stall = s.stalled ? CHRONIK_META_STALL_OUTSIDE : 0;
     pthread_mutex_unlock(&m->lock);
     uint32_t size = out->size;
     s.size = size;

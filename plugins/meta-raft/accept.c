@@ -29,7 +29,7 @@ static void inbound_close(chronik_meta *m, struct inbound *in)
 static void inbound_lost(struct conn *c, int32_t why)
 {
     struct inbound *in = c->owner;
-    if (!in->welcome && why != CHRONIK_E_CORRUPT) /* that one has its line already */
+    if (!in->from.replica && why != CHRONIK_E_CORRUPT) /* that one has its line already */
         util_log(&c->m->host, CHRONIK_LOG_INFO, "connection of %s ended before it said who it is", c->peer);
     unlink_inbound(c->m, in);
 }

@@ -220,6 +220,55 @@ static void go_on(chronik_meta *m, struct request *r, int64_t now)
         finish(m, r, CHRONIK_E_TIMEDOUT);
 }
 
+/* ---- what happens by itself, once a second at the leader ---- */
+
+static void nobody(void *arg, int32_t rc)
+{
+}
+
+/* Somebody lives at another address than the group knows: entry by entry, all learn of it. */
+static void address_news(chronik_meta *m, uint64_t replica, uint32_t node, const char *address)
+{
+    const struct member *old = book_find(&m->group_now->book, replica);
+    struct member x = {.replica = replica, .node = node};
+    if (!old || !address[0] || strcmp(old->address, address) == 0)
+        return;
+    snprintf(x.address, sizeof x.address, "%s", address);
+    struct rc_buf *b = member_encode(m, &x);
+    if (b && rc_propose(m->rc, b, NULL, NULL) == RC_OK)
+        util_log(&m->host, CHRONIK_LOG_INFO, "node %u moves from %s to %s", node, old->address, address);
+    rc_buf_unref(b);
+}
+
+/* controller.quorum.auto.join.enable: a replica that wants to is added, and promoted when it has caught up. */
+static void join_next(chronik_meta *m, int64_t now)
+{
+    const struct group *g = m->group_now;
+    for (const struct inbound *in = m->net->inbound; in && !m->net->doing; in = in->next) {
+        const struct hello *h = &in->from;
+        bool learns = ids_have(&g->conf.learners, h->replica) && caught_up(m, h->replica);
+        if (!in->welcome || h->lane != LANE_TALK || !h->wants_join || (conf_has(&g->conf, h->replica) && !learns))
+            continue;
+        struct request *r = raft_alloc(m, sizeof *r);
+        *r = (struct request){.op = learns ? OP_PROMOTE : OP_ADD, .node = (int32_t)h->node, .done = {.fn = nobody}};
+        util_log(&m->host, CHRONIK_LOG_INFO, "node %u at %s %s", h->node, h->address,
+                 learns ? "has caught up and becomes a voter" : "joins as a learner");
+        begin(m, r, now);
+    }
+}
+
+static void by_itself(chronik_meta *m, int64_t now)
+{
+    if (!m->leads || now < m->net->news_at)
+        return;
+    m->net->news_at = now + 1000 * RAFT_MS;
+    address_news(m, m->id.replica, m->cfg.node_id, m->quorum.address);
+    for (const struct inbound *in = m->net->inbound; in; in = in->next)
+        if (in->welcome && in->from.lane == LANE_TALK)
+            address_news(m, in->from.replica, in->from.node, in->from.address);
+    join_next(m, now);
+}
+
 static struct request *next_request(chronik_meta *m)
 {
     pthread_mutex_lock(&m->lock);
@@ -237,6 +286,7 @@ void member_turn(chronik_meta *m, int64_t now)
     struct request *r;
     while (!m->net->doing && (r = next_request(m)))
         begin(m, r, now);
+    by_itself(m, now);
 }
 
 void member_cancel(chronik_meta *m)
@@ -250,5 +300,7 @@ void member_cancel(chronik_meta *m)
 
 int64_t member_due(chronik_meta *m)
 {
-    return m->net->doing ? m->net->doing->until : 0;
+    if (m->net->doing)
+        return m->net->doing->until;
+    return m->leads && m->net->n_inbound ? m->net->news_at : 0;
 }

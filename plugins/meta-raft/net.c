@@ -102,6 +102,16 @@ bool net_disk_full(chronik_meta *m)
     return reclog_admit(m->log, 64 << 10, 0) == CHRONIK_E_NOSPC;
 }
 
+void net_step_down(chronik_meta *m, int64_t now)
+{
+    uint64_t to = now >= m->net->step_down_at ? net_successor(m) : 0;
+    if (!to)
+        return; /* nobody to hand over to: proposals are refused, reads go on */
+    m->net->step_down_at = now + m->quorum.election_ms * RAFT_MS;
+    util_log(&m->host, CHRONIK_LOG_WARN, "the disk is full: leadership is handed over; free some space");
+    rc_transfer(m->rc, to);
+}
+
 void net_leader_changed(chronik_meta *m)
 {
     forward_cancel(m);

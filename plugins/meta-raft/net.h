@@ -116,7 +116,7 @@ struct net {
     uint32_t workers;                 /* sendings that are not freed */
     struct book book;                 /* of the snapshot last received */
     struct request *requests, *doing; /* requests: under the mutex */
-    int64_t leaving_until;
+    int64_t leaving_until, step_down_at, news_at;
     bool leaving;
     int64_t hello_due; /* when a connection that has not said who it is must be closed; 0: none */
     int64_t lack_since, lack_due, lack_said, inbound_said;

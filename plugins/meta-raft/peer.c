@@ -124,7 +124,7 @@ void peer_hello(chronik_meta *m, const struct peer *p, uint32_t lane, struct hel
                         .nonce = m->net->nonce,
                         .want = p ? p->replica : 0,
                         .voters_hash = m->quorum.voters_hash,
-                        .wants_join = m->quorum.auto_join && !m->id.formed};
+                        .wants_join = m->quorum.auto_join && !(m->rc && raft_self_voter(m))};
     if (!h->formed)
         memset(&h->group_id, 0, sizeof h->group_id);
     memcpy(h->address, m->quorum.address, sizeof h->address);

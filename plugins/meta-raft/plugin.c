@@ -292,10 +292,11 @@ static int32_t op_trim(chronik_meta *m, uint64_t index)
 
 /* ---- status ---- */
 
+enum { STALL_MS = 1400 };
 static const char *const stages[] = {"persisting", "committing", "applying"};
 
-/* The first stage that has not moved for two seconds although the one before it has work for it. Under the lock. */
-static void find_stall(chronik_meta *m, int64_t now, const struct chronik_meta_status *s)
+/* The first stage that has not moved for a moment although the one before it has work for it. Under the lock. */
+static void find_stall(chronik_meta *m, int64_t now, struct chronik_meta_status *s)
 {
     uint64_t from[] = {s->proposed, s->persisted, s->committed}, to[] = {s->persisted, s->committed, s->applied};
     const char *const waits[] = {"the sync of the log (thread meta-raft-log) has not returned", m->lack,
@@ -305,7 +306,9 @@ static void find_stall(chronik_meta *m, int64_t now, const struct chronik_meta_s
     for (uint32_t k = 0; k < CHRONIK_META_CLASSES; k++)
         if (m->inbox[k].head && m->inbox[k].head->at < oldest)
             oldest = m->inbox[k].head->at;
-    if (oldest < now && now - oldest > 2000 * RAFT_MS && now - (int64_t)m->heartbeat > 2000 * RAFT_MS) {
+    s->stall = CHRONIK_META_STALL_OUTSIDE;
+    if (oldest < now && now - oldest > STALL_MS * RAFT_MS && now - (int64_t)m->heartbeat > STALL_MS * RAFT_MS) {
+        s->stall = CHRONIK_META_STALL_INSIDE;
         snprintf(m->stalled, sizeof m->stalled,
                  "proposing stands still behind entry %llu for %lld ms: the executor (thread meta-raft) does not run",
                  (unsigned long long)s->proposed, (long long)((now - oldest) / RAFT_MS));
@@ -313,8 +316,9 @@ static void find_stall(chronik_meta *m, int64_t now, const struct chronik_meta_s
     }
     for (int i = 0; i < 3; i++) {
         int64_t at = m->pub.stage_since[i];
-        if (!at || to[i] >= from[i] || now - at < 1900 * RAFT_MS)
+        if (!at || to[i] >= from[i] || now - at < STALL_MS * RAFT_MS)
             continue;
+        s->stall = i == 2 ? CHRONIK_META_STALL_INSIDE : CHRONIK_META_STALL_OUTSIDE;
         snprintf(m->stalled, sizeof m->stalled, "%s stands still at entry %llu of %llu for %lld ms: %s", stages[i],
                  (unsigned long long)to[i], (unsigned long long)from[i], (long long)((now - at) / RAFT_MS), waits[i]);
         return;
@@ -343,6 +347,7 @@ static void op_status(chronik_meta *m, struct chronik_meta_status *out)
                                     .snapshot = m->snapshot.pos};
     find_stall(m, now, &s);
     s.stalled = m->stalled[0] ? m->stalled : NULL;
+    s.stall = s.stalled ? s.stall : 0;
     pthread_mutex_unlock(&m->lock);
     if (running) {
         reclog_stat(m->log, &log);

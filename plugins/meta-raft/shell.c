@@ -400,7 +400,10 @@ static void ticks(chronik_meta *m, int64_t now)
         m->next_tick = now + every;
     if (now >= m->next_tick) {
         m->next_tick = now + every; /* one tick however late: what has arrived meanwhile is looked at first */
-        if (!net_disk_full(m) || m->leads)
+        bool full = net_disk_full(m);
+        if (full && m->leads)
+            net_step_down(m, now);
+        if (!full || m->leads)
             rc_tick(m->rc);
     }
     if (m->campaign_at && now >= m->campaign_at) {

@@ -228,8 +228,9 @@ bool wire_msg_decode(const uint8_t *p, uint32_t n, const struct rc_alloc *alloc,
     struct wread r = {.p = p, .left = n};
     const uint8_t *head = wire_get(&r, 8);
     memset(m, 0, sizeof *m);
-    if (!head || n < MSG_BYTES || head[0] >= RC_MSG_TYPES || head[1] > 3 || head[0] == RC_MSG_PROPOSE ||
-        head[0] == RC_MSG_SNAPSHOT)
+    static const uint8_t zeros[6];
+    if (!head || n < MSG_BYTES || head[0] >= RC_MSG_TYPES || head[1] > 3 || memcmp(head + 2, zeros, 6) != 0 ||
+        head[0] == RC_MSG_PROPOSE || head[0] == RC_MSG_SNAPSHOT)
         return false;
     m->type = (enum rc_msg_type)head[0];
     m->reject = head[1] & 1;
