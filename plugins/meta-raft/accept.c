@@ -119,6 +119,7 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
     chronik_meta *m = c->m;
     if (!in->welcome)
         return type == WIRE_HELLO && !in->from.replica && greet(c, in, p, n);
+    in->heard = net_now(m);
     switch (type) {
     case WIRE_FORM:
         return form_told(m, &in->from, p, n);

@@ -102,6 +102,23 @@ bool net_disk_full(chronik_meta *m)
     return reclog_admit(m->log, 64 << 10, 0) == CHRONIK_E_NOSPC;
 }
 
+void net_rows(chronik_meta *m, int64_t now)
+{
+    struct rc_peer v[RC_MAX_MEMBERS];
+    uint32_t n = m->leads ? rc_peers(m->rc, v, RC_MAX_MEMBERS) : 0;
+    struct row rows[RAFT_PEERS];
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] = (struct row){.replica = v[i].id, .match = v[i].match, .heard = v[i].id == m->id.replica ? now : 0};
+        for (const struct inbound *in = m->net->inbound; in; in = in->next)
+            if (in->welcome && in->from.replica == v[i].id && in->heard > rows[i].heard)
+                rows[i].heard = in->heard;
+    }
+    pthread_mutex_lock(&m->lock);
+    memcpy(m->rows, rows, n * sizeof rows[0]);
+    m->n_rows = n;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void net_step_down(chronik_meta *m, int64_t now)
 {
     uint64_t to = now >= m->net->step_down_at ? net_successor(m) : 0;

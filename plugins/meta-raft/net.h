@@ -61,7 +61,7 @@ struct inbound {
     struct conn *conn;
     struct hello from;
     bool welcome;
-    int64_t since;
+    int64_t since, heard; /* mono ns: of the connection, of its last frame */
 };
 
 /* A snapshot that comes in, into the file `incoming`. */

@@ -13,6 +13,7 @@ void net_unformed(chronik_meta *m, int64_t now); /* there is no quorum to belong
 void net_flush(chronik_meta *m);                 /* writes what has gathered */
 int64_t net_due(chronik_meta *m);                /* when net_turn has something to do by the clock; 0: never */
 bool net_disk_full(chronik_meta *m);
+void net_rows(chronik_meta *m, int64_t now);      /* what status tells of the members */
 void net_step_down(chronik_meta *m, int64_t now); /* a leader without room hands over to one that has some */
 
 /* Boot counters of others, the highest that was seen of each replica. */

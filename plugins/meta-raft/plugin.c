@@ -358,21 +358,13 @@ static void op_status(chronik_meta *m, struct chronik_meta_status *out)
     memcpy(out, &s, min_u64(size, sizeof s));
 }
 
-static bool has(const struct rc_ids *ids, uint64_t replica)
-{
-    for (uint32_t i = 0; i < ids->n; i++)
-        if (ids->v[i] == replica)
-            return true;
-    return false;
-}
-
 static void show_member(const struct group *g, const struct published *p, const struct member *x, uint64_t self,
                         struct chronik_meta_member *out)
 {
     *out = (struct chronik_meta_member){.size = sizeof *out,
                                         .node_id = x->node,
-                                        .kind = has(&g->conf.voters, x->replica) ? CHRONIK_META_VOTER
-                                                                                 : CHRONIK_META_LEARNER,
+                                        .kind = ids_have(&g->conf.voters, x->replica) ? CHRONIK_META_VOTER
+                                                                                      : CHRONIK_META_LEARNER,
                                         .leads = p->lead == x->replica,
                                         .match = x->replica == self ? p->persisted : 0,
                                         .heard_ms = -1,
@@ -384,18 +376,27 @@ static void show_member(const struct group *g, const struct published *p, const 
 static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
 {
     struct chronik_meta_member out;
+    int64_t now = m->host.mono_ns(m->host.ctx);
     uint32_t n = 0;
     pthread_mutex_lock(&m->lock);
     struct group *g = m->group_now ? malloc(sizeof *g) : NULL;
     struct published p = m->pub;
+    struct row rows[RAFT_PEERS];
+    uint32_t n_rows = m->n_rows;
+    memcpy(rows, m->rows, n_rows * sizeof rows[0]);
     uint64_t self = m->id.replica;
     if (g)
         *g = *m->group_now;
     pthread_mutex_unlock(&m->lock);
     for (uint32_t i = 0; g && i < g->book.n; i++) {
         const struct member *x = &g->book.v[i];
-        if (has(&g->conf.voters, x->replica) || has(&g->conf.learners, x->replica)) {
+        if (ids_have(&g->conf.voters, x->replica) || ids_have(&g->conf.learners, x->replica)) {
             show_member(g, &p, x, self, &out);
+            for (uint32_t k = 0; k < n_rows; k++)
+                if (rows[k].replica == x->replica) {
+                    out.match = rows[k].match;
+                    out.heard_ms = rows[k].heard ? (now - rows[k].heard) / RAFT_MS : -1;
+                }
             each(arg, &out);
             n++;
         }

@@ -172,6 +172,12 @@ struct published {
     int64_t stage_since[3]; /* mono ns: since when persist, commit, apply has stood behind the stage before; 0: not */
 };
 
+/* What a leader knows of a member. */
+struct row {
+    uint64_t replica, match;
+    int64_t heard; /* mono ns; 0: never */
+};
+
 struct net; /* peer.h: listeners, peers, streams */
 
 struct chronik_meta {
@@ -200,6 +206,8 @@ struct chronik_meta {
     struct runs runs;
     struct group *groups, *group_now; /* oldest first; the last is group_now */
     struct published pub;
+    struct row rows[RAFT_PEERS];
+    uint32_t n_rows;                       /* 0 unless it leads */
     struct chronik_meta_snapshot snapshot; /* the one on disk; pos.index 0: none */
     uint64_t snapshot_bytes_at;            /* bytes of log delivered when it was begun */
     uint64_t grown, ask_at;

@@ -108,8 +108,11 @@ static void tell_role(chronik_meta *m, const struct rc_ready *rd)
     pthread_mutex_unlock(&m->lock);
     if (lost)
         net_leader_changed(m);
-    if (rd->lead)
+    if (rd->lead) {
         m->campaign_at = 0;
+        if (!m->read_index)
+            m->read_at = 0; /* a read that was asked before fell on deaf ears: at once again */
+    }
     if (m->leads)
         m->host.metric_add(m->elections, 1);
     util_log(&m->host, CHRONIK_LOG_INFO, "term %llu: %s%s%s", (unsigned long long)s.term,
@@ -403,6 +406,7 @@ static void ticks(chronik_meta *m, int64_t now)
         bool full = net_disk_full(m);
         if (full && m->leads)
             net_step_down(m, now);
+        net_rows(m, now);
         if (!full || m->leads)
             rc_tick(m->rc);
     }
