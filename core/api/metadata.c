@@ -138,7 +138,7 @@ static bool fill_asked(struct api_req *r, struct asked *a)
             add_error(a, r->version >= 12 ? (struct wire_str){NULL, -1} : wire_str(""), id, KAFKA_UNKNOWN_TOPIC_ID);
         } else if (name.n < 0 || api_bad_topic_name(&r->arena, name)) {
             add_error(a, name.n < 0 ? wire_str("") : name, NULL, KAFKA_INVALID_TOPIC_EXCEPTION);
-        } else if (create) {
+        } else if (create && !meta_topic_name_internal(name.p, (size_t)name.n)) {
             topic_auto_create(r, name);
             add_error(a, name, NULL, KAFKA_LEADER_NOT_AVAILABLE);
         } else {

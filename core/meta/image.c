@@ -13,6 +13,15 @@ const struct meta_topic *meta_topic_by_id(const struct meta_image *i, const stru
     return tree_find(&i->by_id, id->b, sizeof id->b);
 }
 
+bool meta_topic_name_internal(const char *name, size_t n)
+{
+    static const char *const names[] = {"__consumer_offsets", "__transaction_state", "__share_group_state"};
+    for (size_t k = 0; k < ARRAY_LEN(names); k++)
+        if (strlen(names[k]) == n && memcmp(names[k], name, n) == 0)
+            return true;
+    return false;
+}
+
 const struct meta_partition *meta_partition_of(const struct meta_topic *t, int32_t partition)
 {
     return partition >= 0 && partition < t->n_partitions ? t->partitions[partition] : NULL;

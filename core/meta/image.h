@@ -176,6 +176,10 @@ uint64_t meta_group_count(const struct meta_image *i);
 uint64_t meta_offset_count(const struct meta_image *i);
 uint32_t meta_broker_count(const struct meta_image *i);
 
+/* Names of Kafka's own topics. Here groups and offsets are metadata: such a topic only exists when somebody makes it.
+ */
+bool meta_topic_name_internal(const char *name, size_t n);
+
 static inline bool meta_uuid_eq(const struct chronik_uuid *a, const struct chronik_uuid *b)
 {
     return memcmp(a->b, b->b, sizeof a->b) == 0;

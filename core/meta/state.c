@@ -267,8 +267,7 @@ struct meta_topic *meta_topic_add(struct meta_state *st, const struct chronik_uu
     struct meta_topic *t = topic_alloc(st, name, strlen(name), (int32_t)n_partitions);
     t->id = *id;
     t->created_ms = created_ms;
-    t->internal = strcmp(name, "__consumer_offsets") == 0 || strcmp(name, "__transaction_state") == 0 ||
-                  strcmp(name, "__share_group_state") == 0;
+    t->internal = meta_topic_name_internal(name, strlen(name));
     t->configs = configs;
     CHECK(tree_put(&st->img.by_id, st->mem, t) == NULL);
     CHECK(tree_put(&st->img.by_name, st->mem, t) == NULL);

@@ -330,6 +330,24 @@ START_TEST(a_group_finds_its_coordinator_alone_and_among_others)
 }
 END_TEST
 
+START_TEST(who_asks_for_kafkas_topic_of_offsets_learns_that_there_is_none_and_makes_none)
+{
+    struct wire_metadata_request q = wire_metadata_request_default;
+    struct wire_metadata_request_topic t = wire_metadata_request_topic_default;
+    struct wire_metadata_response a;
+    begin(_i);
+    t.name = wire_str("__consumer_offsets");
+    q.topics.v = &t;
+    q.topics.n = 1;
+    for (int i = 0; i < 2; i++) {
+        cli_call(&one, WIRE_API_METADATA, 12, &q, &a);
+        ck_assert_int_eq(a.topics.v[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+        sim_run_for(rig.w, SIM_S);
+    }
+    finish();
+}
+END_TEST
+
 /* ---- time ---- */
 
 static void begin_with_retention(int seed)
@@ -400,6 +418,7 @@ int main(void)
     tcase_add_loop_test(t, commits_in_flight_keep_their_order_and_share_commands, 0, SEEDS);
     tcase_add_loop_test(t, offsets_are_deleted_one_by_one_and_with_their_topic, 0, SEEDS);
     tcase_add_loop_test(t, a_group_finds_its_coordinator_alone_and_among_others, 0, SEEDS);
+    tcase_add_loop_test(t, who_asks_for_kafkas_topic_of_offsets_learns_that_there_is_none_and_makes_none, 0, SEEDS);
     tcase_add_loop_test(t, offsets_of_a_simple_group_go_when_their_last_commit_is_old, 0, SEEDS);
     tcase_add_loop_test(t, many_groups_expire_in_one_pass, 0, SEEDS);
     suite_add_tcase(s, t);
