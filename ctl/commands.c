@@ -1,6 +1,7 @@
 #include <config.h>
 
 /* commands.c: the table of commands; a new one is a row here. */
+#include "ctl/group.h"
 #include "ctl/meta.h"
 #include "ctl/options.h"
 #include "ctl/status.h"
@@ -12,6 +13,11 @@ const struct command commands[] = {
     {"topic", "create", "NAME...", "make topics",
      OPT_PARTITIONS | OPT_REPLICATION | OPT_CONFIG | OPT_IF_NOT_EXISTS | OPT_VALIDATE_ONLY, 1, OPT_NAMES, topic_create},
     {"topic", "delete", "NAME...", "delete topics with all their records", OPT_IF_EXISTS, 1, OPT_NAMES, topic_delete},
+    {"group", "list", "", "consumer groups and their states", 0, 0, 0, group_list},
+    {"group", "describe", "NAME...", "members, offsets and lag of groups", 0, 1, OPT_NAMES, group_describe},
+    {"group", "delete", "NAME...", "delete groups without members, with their offsets", 0, 1, OPT_NAMES, group_delete},
+    {"group", "reset-offsets", "NAME", "set the offsets of a topic for a group without members",
+     OPT_TOPIC | OPT_TO | OPT_VALIDATE_ONLY, 1, 1, group_reset_offsets},
     {"meta", "status", "", "how far the metadata log is, and who leads it", 0, 0, 0, meta_show_status},
     {"meta", "members", "", "voters and learners of the metadata quorum", 0, 0, 0, meta_show_members},
     {"meta", "add", "NODE HOST:PORT", "add a node to the quorum as a learner", OPT_TOKEN, 2, 2, meta_add},

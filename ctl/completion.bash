@@ -3,6 +3,10 @@ _chronikctl_topics() {
     chronikctl topic list "${given[@]}" --timeout 1 2>/dev/null | awk 'NR > 1 { print $1 }'
 }
 
+_chronikctl_groups() {
+    chronikctl group list "${given[@]}" --timeout 1 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
 _chronikctl() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words=() given=() i options
     COMPREPLY=()
@@ -12,7 +16,7 @@ _chronikctl() {
             given+=(--bootstrap "${COMP_WORDS[i + 1]:-}")
             i=$((i + 1))
             ;;
-        --admin | --format | --timeout | --partitions | --replication-factor | --config | --wait | --token-file) i=$((i + 1)) ;;
+        --admin | --format | --timeout | --partitions | --replication-factor | --config | --wait | --token-file | --topic | --to) i=$((i + 1)) ;;
         -*) ;;
         *) words+=("${COMP_WORDS[i]}") ;;
         esac
@@ -20,6 +24,14 @@ _chronikctl() {
     case $prev in
     --format)
         mapfile -t COMPREPLY < <(compgen -W "json table" -- "$cur")
+        return
+        ;;
+    --to)
+        mapfile -t COMPREPLY < <(compgen -W "earliest latest" -- "$cur")
+        return
+        ;;
+    --topic)
+        mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_topics)" -- "$cur")
         return
         ;;
     --token-file)
@@ -32,6 +44,7 @@ _chronikctl() {
     case "${words[*]:0:2}" in
     "topic list") options+=" --internal" ;;
     "topic create") options+=" --partitions --replication-factor --config --if-not-exists --validate-only" ;;
+    "group reset-offsets") options+=" --topic --to --validate-only" ;;
     "topic delete") options+=" --if-exists" ;;
     "meta add" | "meta promote" | "meta remove" | "meta transfer" | "meta snapshot") options+=" --token-file" ;;
     status*) options+=" --wait" ;;
@@ -41,8 +54,10 @@ _chronikctl() {
         return
     fi
     case ${#words[@]}:${words[0]:-}:${words[1]:-} in
-    0:*) mapfile -t COMPREPLY < <(compgen -W "topic meta status" -- "$cur") ;;
+    0:*) mapfile -t COMPREPLY < <(compgen -W "topic group meta status" -- "$cur") ;;
     1:topic:) mapfile -t COMPREPLY < <(compgen -W "list describe create delete" -- "$cur") ;;
+    1:group:) mapfile -t COMPREPLY < <(compgen -W "list describe delete reset-offsets" -- "$cur") ;;
+    *:group:*) mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_groups)" -- "$cur") ;;
     1:meta:) mapfile -t COMPREPLY < <(compgen -W "status members add promote remove transfer snapshot" -- "$cur") ;;
     *:topic:describe | *:topic:delete) mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_topics)" -- "$cur") ;;
     esac

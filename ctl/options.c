@@ -28,7 +28,9 @@ static const struct option table[] = {
     {"config", "KEY=VALUE", "a setting of the topic; may be repeated", OPT_CONFIG},
     {"if-not-exists", NULL, "a topic that exists is no error", OPT_IF_NOT_EXISTS},
     {"if-exists", NULL, "a topic that does not exist is no error", OPT_IF_EXISTS},
-    {"validate-only", NULL, "check, but create nothing", OPT_VALIDATE_ONLY},
+    {"validate-only", NULL, "check, but change nothing", OPT_VALIDATE_ONLY},
+    {"topic", "NAME", "whose offsets", OPT_TOPIC},
+    {"to", "WHERE", "earliest, latest or an offset", OPT_TO},
     {"wait", "SECONDS", "wait until the broker is ready", OPT_WAIT},
     {"token-file", "FILE", "bearer token of the admin server, needed from another machine; $CHRONIK_ADMIN_TOKEN_FILE",
      OPT_TOKEN},
@@ -110,6 +112,10 @@ static int32_t set_value(const struct option *t, const char *value, struct optio
             return err_set(e, CHRONIK_E_INVAL, "--format is json or table, not '%s'", value);
     } else if (t->bit == OPT_TOKEN) {
         o->token_file = value;
+    } else if (t->bit == OPT_TOPIC) {
+        o->topic = value;
+    } else if (t->bit == OPT_TO) {
+        o->to = value;
     } else if (t->bit == OPT_CONFIG) {
         const char *eq = strchr(value, '=');
         if (!eq || eq == value)

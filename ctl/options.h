@@ -16,6 +16,7 @@ struct options {
     int32_t partitions;               /* -1: the broker's default */
     int16_t replication_factor;       /* -1: the broker's default */
     int wait_s;                       /* -1: do not wait */
+    const char *topic, *to;           /* of reset-offsets */
     const char *configs[OPT_CONFIGS]; /* KEY=VALUE */
     int n_configs;
     const char *names[OPT_NAMES];
@@ -41,6 +42,8 @@ enum {
     OPT_CONFIG = 64,
     OPT_WAIT = 128,
     OPT_TOKEN = 256,
+    OPT_TOPIC = 512,
+    OPT_TO = 1024,
 };
 
 /* The table, ending with an object of NULL. In commands.c. */

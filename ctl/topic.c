@@ -6,54 +6,20 @@
 #include <stdlib.h>
 
 #include "base/uuid.h"
-#include "ctl/client.h"
 #include "ctl/print.h"
+#include "ctl/session.h"
 #include "ctl/topic.h"
 #include "wire/codes.h"
-#include "wire/messages.h"
 
-enum { RESOURCE_TOPIC = 2, ARENA_LIMIT = 1 << 30 };
+enum { RESOURCE_TOPIC = 2 };
 enum { SOURCE_TOPIC = 1 }; /* of a config value: set on the topic itself */
-
-/* What every command here needs: one connection and the memory of its answers. */
-struct session {
-    struct client *client;
-    struct arena arena;
-    struct err e;
-};
-
-static bool session_open(struct session *s, const struct options *o)
-{
-    memset(s, 0, sizeof *s);
-    arena_init(&s->arena, ARENA_LIMIT);
-    if (client_open(o->bootstrap, o->timeout_ms, &s->client, &s->e) == CHRONIK_DONE)
-        return true;
-    arena_free(&s->arena);
-    print_failure("%s; is the broker running, and is --bootstrap its address?", s->e.text);
-    return false;
-}
-
-static void session_close(struct session *s)
-{
-    client_close(s->client);
-    arena_free(&s->arena);
-}
-
-static bool call(struct session *s, int key, const void *request, void *response, int *version)
-{
-    *version = client_version(s->client, key, &s->e);
-    if (*version >= 0 && client_call(s->client, key, *version, request, response, &s->arena, &s->e) == CHRONIK_DONE)
-        return true;
-    print_failure("%s", s->e.text);
-    return false;
-}
 
 /* ---- metadata ---- */
 
 static bool get_metadata(struct session *s, const struct options *o, struct wire_metadata_response *r)
 {
     struct wire_metadata_request q = wire_metadata_request_default;
-    int version;
+    int version = -1;
     q.allow_auto_topic_creation = false;
     q.topics.v = NULL;
     q.topics.n = -1;
@@ -66,7 +32,7 @@ static bool get_metadata(struct session *s, const struct options *o, struct wire
             q.topics.v[i].name = wire_str(o->names[i]);
         }
     }
-    return call(s, WIRE_API_METADATA, &q, r, &version);
+    return session_call(s, WIRE_API_METADATA, &q, r, &version);
 }
 
 static int by_name(const void *a, const void *b)
@@ -75,11 +41,6 @@ static int by_name(const void *a, const void *b)
     int n = x->name.n < y->name.n ? x->name.n : y->name.n;
     int order = n > 0 ? memcmp(x->name.p, y->name.p, (size_t)n) : 0;
     return order ? order : x->name.n - y->name.n;
-}
-
-static void text_of(struct wire_str s, char *buf, size_t n)
-{
-    snprintf(buf, n, "%.*s", s.n > 0 ? s.n : 0, s.n > 0 ? s.p : "");
 }
 
 static int replication_of(const struct wire_metadata_response_topic *t)
@@ -195,13 +156,13 @@ static bool get_configs(struct session *s, struct wire_str topic, struct wire_de
 {
     struct wire_describe_configs_request q = wire_describe_configs_request_default;
     struct wire_describe_configs_request_resource resource = wire_describe_configs_request_resource_default;
-    int version;
+    int version = -1;
     resource.resource_type = RESOURCE_TOPIC;
     resource.resource_name = topic;
     resource.configuration_keys.n = -1;
     q.resources.v = &resource;
     q.resources.n = 1;
-    return call(s, WIRE_API_DESCRIBE_CONFIGS, &q, r, &version) && r->results.n == 1;
+    return session_call(s, WIRE_API_DESCRIBE_CONFIGS, &q, r, &version) && r->results.n == 1;
 }
 
 static void each_config(const struct wire_describe_configs_response *r,
@@ -365,11 +326,11 @@ int topic_create(const struct options *o)
     struct session s;
     struct wire_create_topics_request q;
     struct wire_create_topics_response r;
-    int version;
+    int version = -1;
     if (!session_open(&s, o))
         return 1;
     fill_create(&s, o, &q);
-    bool ok = call(&s, WIRE_API_CREATE_TOPICS, &q, &r, &version);
+    bool ok = session_call(&s, WIRE_API_CREATE_TOPICS, &q, &r, &version);
     if (ok) {
         cJSON *list = cJSON_CreateArray();
         for (int32_t i = 0; i < r.topics.n; i++)
@@ -432,11 +393,11 @@ int topic_delete(const struct options *o)
     struct session s;
     struct wire_delete_topics_request q;
     struct wire_delete_topics_response r;
-    int version;
+    int version = -1;
     if (!session_open(&s, o))
         return 1;
     fill_delete(&s, o, client_version(s.client, WIRE_API_DELETE_TOPICS, &s.e), &q);
-    bool ok = call(&s, WIRE_API_DELETE_TOPICS, &q, &r, &version);
+    bool ok = session_call(&s, WIRE_API_DELETE_TOPICS, &q, &r, &version);
     if (ok) {
         cJSON *list = cJSON_CreateArray();
         for (int32_t i = 0; i < r.responses.n; i++)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import CHRONIK, Tests, check, consume, produce  # noqa: E402
+from harness import CHRONIK, Tests, check, consume, kcat, produce  # noqa: E402
 
 tests = Tests()
 CTL = os.path.join(os.path.dirname(CHRONIK), "chronikctl")
@@ -37,6 +37,30 @@ def topics_are_made_listed_described_and_deleted(work):
     ctl(b, "topic", "delete", "orders")
     out, _ = ctl(b, "topic", "list")
     check("events" in out and "orders" not in out, f"listed: {out}")
+
+
+@tests.test
+def groups_are_listed_described_reset_and_deleted(work):
+    b = tests.broker(work, settings={"group.initial.rebalance.delay.ms": "0"}).start()
+    ctl(b, "topic", "create", "orders", "--partitions", "2")
+    produce(b, "orders", [b"a", b"b", b"c"], "-p", "1")
+    kcat(b, "-G", "readers", "-X", "auto.offset.reset=earliest", "-e", "orders")
+    listed = json.loads(ctl(b, "group", "list", "--format", "json")[0])
+    check(listed == [{"group": "readers", "state": "Empty", "type": "classic", "protocol_type": "consumer"}], f"listed: {listed}")
+    produce(b, "orders", [b"d"], "-p", "1")
+    one = json.loads(ctl(b, "group", "describe", "readers", "--format", "json")[0])[0]
+    lag = {(p["topic"], p["partition"]): (p["offset"], p["end"], p["lag"]) for p in one["offsets"]}
+    check(one["state"] == "Empty" and lag[("orders", 1)] == (3, 4, 1), f"described: {one}")
+    ctl(b, "group", "reset-offsets", "readers", "--topic", "orders", "--to", "earliest", "--validate-only")
+    check("1 " in ctl(b, "group", "describe", "readers")[0], "a table")
+    ctl(b, "group", "reset-offsets", "readers", "--topic", "orders", "--to", "earliest")
+    again = kcat(b, "-G", "readers", "-e", "-q", "orders").splitlines()
+    check(sorted(again) == [b"a", b"b", b"c", b"d"], f"read again: {again}")
+    _, err = ctl(b, "group", "delete", "nobody", status=1)
+    check("nobody" in err and "GROUP_ID_NOT_FOUND" in err, err)
+    ctl(b, "group", "reset-offsets", "readers", "--to", "sideways", status=2)
+    ctl(b, "group", "delete", "readers")
+    check(json.loads(ctl(b, "group", "list", "--format", "json")[0]) == [], "the group is still there")
 
 
 @tests.test
