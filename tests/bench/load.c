@@ -1,6 +1,7 @@
 /* load.c: a load generator for one broker: requests are encoded once, then only their correlation ids change, so that
  * the broker, not this program, is what is measured. Modes: produce, commit, heartbeat (closed loop, or open loop at a
- * rate), fetch, join, create, delete, wait. One thread, epoll; prints one line of JSON. */
+ * rate), members (which only are there), fetch, join, create, delete, wait. One thread, epoll; prints one line of JSON.
+ */
 #include "load.h"
 
 #include "wire/batch.h"
@@ -54,6 +55,8 @@ struct load_options opt = {.mode = "produce",
                            .fetch_bytes = 1 << 20,
                            .acks = -1,
                            .topics = 1,
+                           .groups = 1,
+                           .members = 1,
                            .seconds = 5,
                            .warmup = 1,
                            .stop_ns = INT64_C(60000000000)};
@@ -421,7 +424,7 @@ static void run_load(struct conn *conns)
     run.begin = load_now_ns();
     run.from = run.begin + (int64_t)(opt.warmup * 1e9);
     run.end = run.from + (int64_t)(opt.seconds * 1e9);
-    for (int i = 0; opt.rate == 0 && i < opt.conns; i++)
+    for (int i = 0; opt.rate == 0 && opt.mode[0] != 'm' && i < opt.conns; i++)
         fill_closed(&conns[i]);
     for (int64_t now = run.begin; go_on(conns, now); now = load_now_ns()) {
         bool free_ones = opt.rate > 0 && fill_open(conns, now);
@@ -430,7 +433,7 @@ static void run_load(struct conn *conns)
             struct conn *c = ev[i].data.ptr;
             push(c);
             pull(c, buf);
-            if (opt.rate == 0)
+            if (opt.rate == 0 && opt.mode[0] != 'm')
                 fill_closed(c);
         }
     }
@@ -452,6 +455,11 @@ static void report(void)
            run.own_cpu, run.its_cpu);
 }
 
+static bool of_groups(void)
+{
+    return opt.mode[0] != 'p' && opt.mode[0] != 'f';
+}
+
 static void prepare(struct conn *c, int i)
 {
     c->no = i;
@@ -459,9 +467,8 @@ static void prepare(struct conn *c, int i)
     c->answer_n = opt.check ? (size_t)opt.fetch_bytes + (1 << 20) : HEAD_BYTES;
     c->answer = malloc(c->answer_n);
     c->copies = 1;
-    c->fd = load_dial();
-    if (c->fd < 0 || !c->answer)
-        load_die("connect");
+    if (!c->answer)
+        load_die("memory");
     if (opt.mode[0] == 'f') {
         load_encode_fetch(c->partition, 0, &c->request, &c->request_n);
         return;
@@ -470,8 +477,8 @@ static void prepare(struct conn *c, int i)
         load_groups_begin(i, c->fd, &c->request, &c->request_n);
         return;
     }
-    if (opt.mode[0] != 'p') {
-        load_groups_prepare(i, c->fd, &c->request, &c->request_n, &c->copies);
+    if (of_groups()) {
+        load_groups_encode(i, &c->request, &c->request_n, &c->copies);
         return;
     }
     load_encode_produce(c->partition, &c->request, &c->request_n);
@@ -492,6 +499,14 @@ static void load(void)
         opt.in_flight = 1; /* the next request follows from the answer */
     if (!opt.raw)
         load_wait_ready();
+    int fds[MAX_CONNS];
+    for (int i = 0; i < opt.conns; i++) {
+        fds[i] = conns[i].fd = load_dial();
+        if (fds[i] < 0)
+            load_die("connect");
+    }
+    if (of_groups())
+        load_groups_join(fds);
     for (int i = 0; i < opt.conns; i++)
         prepare(&conns[i], i);
     run_load(conns);
@@ -515,6 +530,7 @@ static bool parse_number(const char *key, size_t n, const char *v)
         {"--topics", &opt.topics, NULL},       {"--pid", &opt.pid, NULL},
         {"--seconds", NULL, &opt.seconds},     {"--warmup", NULL, &opt.warmup},
         {"--rate", NULL, &opt.rate},           {"--groups", &opt.groups, NULL},
+        {"--members", &opt.members, NULL},
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (strlen(options[i].name) == n && memcmp(options[i].name, key, n) == 0) {
@@ -561,7 +577,7 @@ static void parse(int argc, char **argv)
             load_die(argv[i]);
     }
     if (opt.conns < 1 || opt.conns > MAX_CONNS || opt.in_flight < 1 || opt.in_flight > MAX_FLIGHT || opt.records < 1 ||
-        opt.partitions < 1)
+        opt.partitions < 1 || opt.groups < 1 || opt.members < 1)
         load_die("an option is out of range");
 }
 
@@ -576,9 +592,9 @@ int main(int argc, char **argv)
     else if (strcmp(opt.mode, "delete") == 0)
         load_delete_topic();
     else if (strcmp(opt.mode, "produce") == 0 || strcmp(opt.mode, "fetch") == 0 || strcmp(opt.mode, "commit") == 0 ||
-             strcmp(opt.mode, "heartbeat") == 0 || strcmp(opt.mode, "join") == 0)
+             strcmp(opt.mode, "heartbeat") == 0 || strcmp(opt.mode, "join") == 0 || strcmp(opt.mode, "members") == 0)
         load();
     else
-        load_die("the mode is produce, fetch, commit, heartbeat, join, create, delete or wait");
+        load_die("the mode is produce, fetch, commit, heartbeat, members, join, create, delete or wait");
     return 0;
 }

@@ -8,7 +8,7 @@
 
 struct load_options {
     const char *mode, *host, *topic, *config; /* config: KEY=VALUE,... of a topic that is created */
-    int port, conns, in_flight, partitions, batch, records, fetch_bytes, acks, topics, groups;
+    int port, conns, in_flight, partitions, batch, records, fetch_bytes, acks, topics, groups, members;
     double seconds, warmup, rate; /* rate: requests a second in all; 0: closed loop */
     int64_t bytes;                /* end earlier, once so many were counted; 0: no bound */
     int64_t since_ns;             /* wait: the start, on CLOCK_MONOTONIC */
@@ -36,14 +36,17 @@ int64_t load_wait_ready(void);
 void load_create_topics(void);
 void load_delete_topic(void);
 
-/* Blocking calls: the decoded answer in `a`; false: the connection ended. load_exchange frees the request. */
-bool load_exchange(int fd, uint8_t *out, size_t n, int key, int version, struct arena *a, void *answer);
+/* Blocking. load_send frees the request; receiving fills `a` with the decoded answer, false: the connection ended. */
+void load_send(int fd, uint8_t *out, size_t n);
+bool load_receive(int fd, int key, int version, struct arena *a, void *answer);
 bool load_call(int fd, int key, int version, const void *body, struct arena *a, void *answer);
 
 /* ---- groups (load_groups.c) ---- */
 
-/* Lets the members of this connection's groups join and encodes one request for each, equally long. */
-void load_groups_prepare(int conn, int fd, uint8_t **requests, size_t *request_n, size_t *copies);
+/* Lets opt.members members of each of opt.groups groups join, spread over the connections. */
+void load_groups_join(const int *fds);
+/* One request for each member of this connection, equally long, one behind the other. */
+void load_groups_encode(int conn, uint8_t **requests, size_t *request_n, size_t *copies);
 /* The error code in an answer to one of them. */
 int load_groups_error(const uint8_t *answer);
 /* Mode join: the first request of a connection; then the next one after each answer, and the answer's error code. */

@@ -1,6 +1,6 @@
-/* load_groups.c: the load generator's groups: each connection has groups of its own with one member each, joined before
- * anything is counted. Commits and heartbeats of all of them are encoded once, one behind the other and equally long;
- * mode join lets members come and go for ever. One thread. */
+/* load_groups.c: the load generator's groups: members are spread over the connections and join before anything is
+ * counted. Commits and heartbeats of all of them are encoded once, one behind the other and equally long; mode join
+ * lets members come and go for ever. One thread. */
 #include "load.h"
 
 #include "base/arena.h"
@@ -11,16 +11,37 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { JOIN = 3, SYNC = 2, LEAVE = 1, HEARTBEAT = 2, COMMIT = 6, FIND = 2, SESSION_MS = 1800000, RETRY_US = 20000 };
+enum {
+    JOIN = 3,
+    SYNC = 2,
+    LEAVE = 1,
+    HEARTBEAT = 2,
+    COMMIT = 6,
+    FIND = 2,
+    SESSION_MS = 1800000,
+    RETRY_US = 20000,
+    FLIGHT = 32
+};
 
 struct member {
     char group[32], id[96];
     int32_t generation;
+    bool leads;
 };
 
-static void name_group(struct member *m, int conn, int k)
+static struct member *members; /* member i is the connection's i % opt.conns; those of a group lie side by side */
+static int n_members;
+
+static void make_members(int groups, int each)
 {
-    snprintf(m->group, sizeof m->group, "load-%04d-%05d", conn, k);
+    n_members = groups * each;
+    members = calloc((size_t)n_members, sizeof *members);
+    if (!members)
+        load_die("memory");
+    for (int i = 0; i < n_members; i++) {
+        members[i].generation = -1;
+        snprintf(members[i].group, sizeof members[i].group, "load-%07d-%06d", (int)getpid(), i / each);
+    }
 }
 
 /* ---- requests ---- */
@@ -110,66 +131,113 @@ static void await_coordinator(int fd, const struct member *m)
     load_die("the group has no coordinator");
 }
 
-static bool try_join(int fd, struct member *m)
+static int fd_of(const int *fds, int member)
 {
-    struct wire_join_group_response j;
-    struct wire_sync_group_response s;
-    struct arena a;
+    return fds[member % opt.conns];
+}
+
+/* Those of [first, end) that are not members yet ask to join; false: a coordinator was still loading. */
+static bool try_join(const int *fds, int first, int end)
+{
     uint8_t *out;
     size_t n;
-    arena_init(&a, 0);
-    encode_join(m, &out, &n);
-    if (!load_exchange(fd, out, n, WIRE_API_JOIN_GROUP, JOIN, &a, &j))
-        load_die("the broker closed a connection");
-    bool ok = j.error_code == 0;
-    if (ok) {
-        snprintf(m->id, sizeof m->id, "%.*s", j.member_id.n, j.member_id.p);
-        m->generation = j.generation_id;
-        encode_sync(m, &out, &n);
-        if (!load_exchange(fd, out, n, WIRE_API_SYNC_GROUP, SYNC, &a, &s))
+    bool all = true;
+    for (int i = first; i < end; i++)
+        if (!members[i].id[0]) {
+            encode_join(&members[i], &out, &n);
+            load_send(fd_of(fds, i), out, n);
+        }
+    for (int i = first; i < end; i++) {
+        struct wire_join_group_response j;
+        struct arena a;
+        if (members[i].id[0])
+            continue;
+        arena_init(&a, 0);
+        if (!load_receive(fd_of(fds, i), WIRE_API_JOIN_GROUP, JOIN, &a, &j))
             load_die("the broker closed a connection");
-        ok = s.error_code == 0;
+        if (j.error_code == 0) {
+            snprintf(members[i].id, sizeof members[i].id, "%.*s", j.member_id.n, j.member_id.p);
+            members[i].generation = j.generation_id;
+            members[i].leads = wire_str_eq(j.leader, j.member_id);
+        } else if (j.error_code < KAFKA_COORDINATOR_LOAD_IN_PROGRESS || j.error_code > KAFKA_NOT_COORDINATOR) {
+            load_die("a member could not join");
+        }
+        all = all && j.error_code == 0;
+        arena_free(&a);
     }
-    arena_free(&a);
-    return ok;
+    return all;
 }
 
-static void join(int fd, struct member *m)
+/* A group waits until the broker's initial delay is over. */
+static void join_some(const int *fds, int first, int end)
 {
-    await_coordinator(fd, m);
     for (int64_t until = load_now_ns() + opt.stop_ns; load_now_ns() < until; usleep(RETRY_US))
-        if (try_join(fd, m))
+        if (try_join(fds, first, end))
             return;
-    load_die("a member could not join");
+    load_die("the groups' coordinators do not load");
 }
 
-void load_groups_prepare(int conn, int fd, uint8_t **requests, size_t *request_n, size_t *copies)
+/* The leaders first: whoever follows finds its assignment and does not wait. */
+static void sync_some(const int *fds, int first, int end, bool leaders)
 {
-    int groups = (opt.groups - conn + opt.conns - 1) / opt.conns;
-    *copies = (size_t)max_i64(groups, 1);
+    uint8_t *out;
+    size_t n;
+    for (int i = first; i < end; i++)
+        if (members[i].leads == leaders) {
+            encode_sync(&members[i], &out, &n);
+            load_send(fd_of(fds, i), out, n);
+        }
+    for (int i = first; i < end; i++) {
+        struct wire_sync_group_response s;
+        struct arena a;
+        if (members[i].leads != leaders)
+            continue;
+        arena_init(&a, 0);
+        if (!load_receive(fd_of(fds, i), WIRE_API_SYNC_GROUP, SYNC, &a, &s) || s.error_code != 0)
+            load_die("a member got no assignment");
+        arena_free(&a);
+    }
+}
+
+void load_groups_join(const int *fds)
+{
+    int each = opt.members;
+    if (opt.mode[0] == 'j') {
+        make_members(opt.conns, 1);
+        await_coordinator(fds[0], &members[0]);
+        return;
+    }
+    make_members(opt.groups, each);
+    await_coordinator(fds[0], &members[0]);
+    int step = (int)max_i64(opt.conns * FLIGHT / each, 1) * each;
+    for (int at = 0; !opt.simple && at < n_members; at += step) {
+        int end = (int)min_i64(at + step, n_members);
+        join_some(fds, at, end);
+        sync_some(fds, at, end, true);
+        sync_some(fds, at, end, false);
+    }
+}
+
+void load_groups_encode(int conn, uint8_t **requests, size_t *request_n, size_t *copies)
+{
+    *copies = 0;
     *requests = NULL;
-    for (size_t k = 0; k < *copies; k++) {
-        struct member m = {.generation = -1};
+    for (int i = conn; i < n_members; i += opt.conns) {
         uint8_t *one;
         size_t n;
-        name_group(&m, conn, (int)k);
-        if (opt.mode[0] == 'h' || !opt.simple)
-            join(fd, &m);
-        else
-            await_coordinator(fd, &m);
         if (opt.mode[0] == 'h')
-            encode_heartbeat(&m, &one, &n);
+            encode_heartbeat(&members[i], &one, &n);
         else
-            encode_commit(&m, (int)k % opt.partitions, &one, &n);
-        if (k == 0) {
-            *request_n = n;
-            *requests = malloc(n * *copies);
-        }
-        if (!*requests || n != *request_n)
+            encode_commit(&members[i], i % opt.partitions, &one, &n);
+        *requests = realloc(*requests, n * (*copies + 1));
+        if (!*requests || (*copies && n != *request_n))
             load_die("requests differ in length");
-        memcpy(*requests + k * n, one, n);
+        *request_n = n;
+        memcpy(*requests + (*copies)++ * n, one, n);
         free(one);
     }
+    if (*copies == 0)
+        load_die("there are fewer members than connections");
 }
 
 int load_groups_error(const uint8_t *answer)
@@ -183,46 +251,39 @@ int load_groups_error(const uint8_t *answer)
 
 /* ---- mode join: come, sync, leave, again ---- */
 
-struct cycle {
-    struct member m;
-    int step; /* what the request under way is: 0 join, 1 sync, 2 leave */
-};
-static struct cycle *cycles;
+/* What the request under way of each connection is: 0 join, 1 sync, 2 leave. */
+static int *steps;
 
 void load_groups_begin(int conn, int fd, uint8_t **request, size_t *n)
 {
-    if (!cycles)
-        cycles = calloc((size_t)opt.conns, sizeof *cycles);
-    if (!cycles)
+    if (!steps)
+        steps = calloc((size_t)opt.conns, sizeof *steps);
+    if (!steps)
         load_die("memory");
-    name_group(&cycles[conn].m, conn, 0);
-    await_coordinator(fd, &cycles[conn].m);
-    encode_join(&cycles[conn].m, request, n);
+    await_coordinator(fd, &members[conn]);
+    encode_join(&members[conn], request, n);
 }
 
 int load_groups_next(int conn, const uint8_t *answer, uint8_t **request, size_t *n)
 {
-    struct cycle *c = &cycles[conn];
+    struct member *m = &members[conn];
     const uint8_t *p = answer + 4 + 4;
     int error = (int16_t)get_be16(p);
     free(*request);
-    if (error) {
-        c->step = 0;
-        encode_join(&c->m, request, n);
+    if (error || steps[conn] == 2) {
+        steps[conn] = 0;
+        encode_join(m, request, n);
         return error;
     }
-    if (c->step == 0) { /* error, generation, protocol, leader, member id */
-        c->m.generation = (int32_t)get_be32(p + 2);
+    if (steps[conn]++ == 0) { /* error, generation, protocol, leader, member id */
+        m->generation = (int32_t)get_be32(p + 2);
         p += 6;
         for (int skip = 0; skip < 2; skip++)
             p += 2 + (int16_t)get_be16(p);
-        snprintf(c->m.id, sizeof c->m.id, "%.*s", (int16_t)get_be16(p), (const char *)p + 2);
-        encode_sync(&c->m, request, n);
-    } else if (c->step == 1) {
-        encode_leave(&c->m, request, n);
+        snprintf(m->id, sizeof m->id, "%.*s", (int16_t)get_be16(p), (const char *)p + 2);
+        encode_sync(m, request, n);
     } else {
-        encode_join(&c->m, request, n);
+        encode_leave(m, request, n);
     }
-    c->step = (c->step + 1) % 3;
     return 0;
 }

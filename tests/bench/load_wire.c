@@ -125,18 +125,26 @@ static bool read_all(int fd, void *p, size_t n)
     return true;
 }
 
-/* Sends an encoded request, which is freed; its decoded answer in `a`. false: the connection ended. */
-bool load_exchange(int fd, uint8_t *out, size_t n, int key, int version, struct arena *a, void *answer)
+void load_send(int fd, uint8_t *out, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        ssize_t k = send(fd, out + at, n - at, MSG_NOSIGNAL);
+        if (k <= 0)
+            load_die("send");
+        at += (size_t)k;
+    }
+    free(out);
+}
+
+bool load_receive(int fd, int key, int version, struct arena *a, void *answer)
 {
     uint8_t head[4];
     size_t skip;
     struct err e = {0};
     int32_t correlation;
-    bool sent = send(fd, out, n, MSG_NOSIGNAL) == (ssize_t)n;
-    free(out);
-    if (!sent || !read_all(fd, head, 4))
+    if (!read_all(fd, head, 4))
         return false;
-    n = get_be32(head);
+    size_t n = get_be32(head);
     uint8_t *in = n <= ANSWER_MOST ? arena_alloc(a, n) : NULL;
     if (!in)
         load_die("an answer is too large");
@@ -155,7 +163,8 @@ bool load_call(int fd, int key, int version, const void *body, struct arena *a, 
     uint8_t *out;
     size_t n;
     load_encode(key, version, body, &out, &n);
-    return load_exchange(fd, out, n, key, version, a, answer);
+    load_send(fd, out, n);
+    return load_receive(fd, key, version, a, answer);
 }
 
 static bool cluster_answers(int fd)

@@ -316,22 +316,22 @@ def data_directory(args):
     raise Failed("no directory on a disk; name one with --dir")
 
 
-def arguments():
+def arguments(output, rows, command):
     p = argparse.ArgumentParser(description="measure chronik beside Apache Kafka")
     p.add_argument("--quick", action="store_true", help="less than five minutes: one short run of each kind")
     p.add_argument("--no-peer", action="store_true", help="chronik alone")
     p.add_argument("--runs", type=int, help="runs of each kind; medians are shown")
-    p.add_argument("--only", type=lambda s: set(s.split(",")), help="only these rows: " + " ".join(report.ROWS) + " idle many")
+    p.add_argument("--only", type=lambda s: set(s.split(",")), help="only these rows: " + " ".join(rows))
     p.add_argument("--nice", type=int, help="niceness of brokers and generator, all alike: below zero on a busy machine")
     p.add_argument("--dir", help="where data goes; a disk, not memory")
     p.add_argument("--build", default=os.environ.get("CHRONIK_BUILD", os.path.join(TOP, "build")))
-    p.add_argument("--output", default=os.path.join(TOP, "docs/benchmarks.md"))
+    p.add_argument("--output", default=output)
     args = p.parse_args()
     args.build = os.path.abspath(args.build)
     args.runs = args.runs or (1 if args.quick else 3)
     args.seconds = 3 if args.quick else 8
     shown = [a for a in sys.argv[1:] if not a.startswith(("--build=", "--output="))]
-    args.command = " ".join(["./dev bench", *shown])
+    args.command = " ".join([command, *shown])
     if args.nice is not None:
         # Where the kernel groups tasks by session, a group has a niceness of its own.
         niceness[:] = ["sh", "-c", f"echo {args.nice} >/proc/self/autogroup 2>/dev/null; "
@@ -340,7 +340,7 @@ def arguments():
 
 
 def main():
-    args = arguments()
+    args = arguments(os.path.join(TOP, "docs/benchmarks.md"), [*report.ROWS, "idle", "many"], "./dev bench")
     begin, load, before = time.monotonic(), [os.getloadavg()[0]], congestion()
     work = data_directory(args)
     bench = Bench(args, work)
