@@ -46,7 +46,7 @@ def groups_are_listed_described_reset_and_deleted(work):
     produce(b, "orders", [b"a", b"b", b"c"], "-p", "1")
     kcat(b, "-G", "readers", "-X", "auto.offset.reset=earliest", "-e", "orders")
     listed = json.loads(ctl(b, "group", "list", "--format", "json")[0])
-    check(listed == [{"group": "readers", "state": "Empty", "type": "classic", "protocol_type": "consumer"}], f"listed: {listed}")
+    check([(g["group"], g["state"], g["protocol_type"]) for g in listed] == [("readers", "Empty", "consumer")], f"listed: {listed}")
     produce(b, "orders", [b"d"], "-p", "1")
     one = json.loads(ctl(b, "group", "describe", "readers", "--format", "json")[0])[0]
     lag = {(p["topic"], p["partition"]): (p["offset"], p["end"], p["lag"]) for p in one["offsets"]}
