@@ -1,7 +1,8 @@
 #include <config.h>
 
 /* group.c: list, describe and delete consumer groups, and set their offsets, by Kafka's own requests at the group's
- * coordinator. Ends of partitions are asked of the same broker: of a partition that it does not lead the lag is unknown.
+ * coordinator. Ends of partitions are asked of the same broker: of a partition that it does not lead the lag is
+ * unknown.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -118,8 +119,8 @@ static int64_t list_offset(struct session *s, struct wire_str topic, int32_t par
     q.replica_id = -1;
     q.topics.v = &t;
     q.topics.n = 1;
-    if (!session_call(s, WIRE_API_LIST_OFFSETS, &q, &r, &version) || r.topics.n != 1 || r.topics.v[0].partitions.n != 1 ||
-        r.topics.v[0].partitions.v[0].error_code)
+    if (!session_call(s, WIRE_API_LIST_OFFSETS, &q, &r, &version) || r.topics.n != 1 ||
+        r.topics.v[0].partitions.n != 1 || r.topics.v[0].partitions.v[0].error_code)
         return -1;
     return r.topics.v[0].partitions.v[0].offset;
 }
@@ -138,7 +139,9 @@ static cJSON *offset_json(struct print_table *table, struct wire_str topic,
                           const struct wire_offset_fetch_response_group_partition *p, int64_t end)
 {
     char name[PRINT_CELL], partition[16], offset[24], last[24], lag[24], text[PRINT_CELL];
-    int64_t behind = end < 0 || p->committed_offset < 0 ? -1 : end > p->committed_offset ? end - p->committed_offset : 0;
+    int64_t behind = end < 0 || p->committed_offset < 0 ? -1
+                     : end > p->committed_offset        ? end - p->committed_offset
+                                                        : 0;
     text_of(topic, name, sizeof name);
     text_of(p->metadata, text, sizeof text);
     snprintf(partition, sizeof partition, "%d", p->partition_index);
@@ -349,7 +352,8 @@ static int64_t target(struct session *s, const struct options *o, int32_t partit
 }
 
 /* Commits the partitions that `v` names; false: it is printed why not. */
-static bool commit(struct session *s, const struct options *o, struct wire_offset_commit_request_partition *v, int32_t n)
+static bool commit(struct session *s, const struct options *o, struct wire_offset_commit_request_partition *v,
+                   int32_t n)
 {
     struct wire_offset_commit_request q = wire_offset_commit_request_default;
     struct wire_offset_commit_request_topic t = wire_offset_commit_request_topic_default;
@@ -387,8 +391,8 @@ static bool reset(struct session *s, const struct options *o, struct print_table
         v[i].committed_offset = target(s, o, i);
         v[i].committed_metadata = wire_str("");
         if (v[i].committed_offset < 0) {
-            print_failure("partition %d of topic '%s' has no leader here that knows its offsets; nothing was changed", i,
-                          o->topic);
+            print_failure("partition %d of topic '%s' has no leader here that knows its offsets; nothing was changed",
+                          i, o->topic);
             return false;
         }
         snprintf(partition, sizeof partition, "%d", i);

@@ -30,8 +30,8 @@ struct connection {
     int fd;
     enum state state;
     char group[24];
-    int64_t sent, known; /* the last offset sent; the least that must be there: answered or read back. -1 none */
-    bool fades, gone;    /* gone: has expired, and nothing was sent since */
+    int64_t sent, known;  /* the last offset sent; the least that must be there: answered or read back. -1 none */
+    bool fades, gone;     /* gone: has expired, and nothing was sent since */
     int64_t first_flight; /* offset of the oldest request without an answer */
     int in_flight, burst;
     int64_t retry_at, paused_until;
