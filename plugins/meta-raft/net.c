@@ -162,8 +162,33 @@ static bool missing(chronik_meta *m, const struct peer *p)
     return !peer_ready(p, LANE_TALK) || (!m->rc && p->info.formed);
 }
 
+/* As leader: whose log does not reach the end of ours. */
+static void lagging(chronik_meta *m, char *text, size_t n)
+{
+    struct rc_peer v[RC_MAX_MEMBERS];
+    uint32_t k = rc_peers(m->rc, v, RC_MAX_MEMBERS), count = 0;
+    uint64_t last = raft_last(m);
+    size_t at = (size_t)snprintf(text, n, "voters that have not acknowledged: ");
+    for (uint32_t i = 0; i < k && at < n; i++) {
+        const struct member *x = book_find(&m->group_now->book, v[i].id);
+        const struct peer *p = peer_of(m, v[i].id);
+        if (v[i].learner || v[i].match >= last || v[i].id == m->id.replica || !x)
+            continue;
+        at += (size_t)snprintf(text + at, n - at, "%s%u@%s (%s)", count++ ? ", " : "", x->node, x->address,
+                               !p                         ? "unknown"
+                               : peer_ready(p, LANE_TALK) ? "connected"
+                                                          : reason(m, p));
+    }
+    if (!count && at < n)
+        snprintf(text + at, n - at, "none");
+}
+
 void net_lack(chronik_meta *m, char *text, size_t n)
 {
+    if (m->rc && m->leads) {
+        lagging(m, text, n);
+        return;
+    }
     size_t at = 0;
     uint32_t count = 0;
     const char *head = m->rc                ? "there is no leader; voters that are missing: "
@@ -173,8 +198,6 @@ void net_lack(chronik_meta *m, char *text, size_t n)
     if (m->net->stale)
         head = "this disk is an older copy of this replica: it does not vote; remove its folder meta-raft and add it "
                "again; voters: ";
-    else if (m->rc && m->leads)
-        head = "voters that have not acknowledged: ";
     at = (size_t)snprintf(text, n, "%s", head);
     for (const struct peer *p = m->net->peers; p && at < n; p = p->next)
         if (missing(m, p)) {

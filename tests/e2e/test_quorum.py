@@ -224,6 +224,97 @@ def s4_every_answered_command_is_there_once_whoever_is_killed(work):
     print(f"# {len(made)} topics answered")
 
 
+def ctl(broker, *args, status=0, seconds=15):
+    """chronikctl's output."""
+    done = subprocess.run([CTL, "--admin", f"127.0.0.1:{broker.admin_port}", *args], capture_output=True, text=True,
+                          timeout=seconds * SLOW, check=False)
+    check(done.returncode == status, f"chronikctl {' '.join(args)}: {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def promoted(q, node, *which):
+    """The learner of that node becomes a voter, as soon as it has caught up."""
+    def again():
+        leader = q.nodes[q.leader(*which)]
+        return subprocess.run([CTL, "--admin", f"127.0.0.1:{leader.admin_port}", "meta", "promote", str(node)],
+                              capture_output=True, timeout=15 * SLOW, check=False).returncode == 0
+    wait_for(f"node {node} to be promoted", again)
+
+
+@tests.test
+def a_wiped_voter_comes_back_as_a_new_replica_by_a_snapshot(work):
+    q = Quorum(work).start().ready()
+    for n in range(30):
+        check(create(q.nodes[0], f"t{n}"), "a topic could not be created")
+    leader = q.leader()
+    ctl(q.nodes[leader], "meta", "snapshot")
+    victim = (leader + 1) % 3
+    q.nodes[victim].kill()
+    shutil.rmtree(q.nodes[victim].data)
+    q.start(victim)
+    wait_for("it to say what it lacks", lambda: "belongs to a quorum already" in q.nodes[victim].admin("/readyz")[1])
+    ctl(q.nodes[leader], "meta", "add", str(victim + 1), f"127.0.0.1:{q.ports[victim]}")
+    promoted(q, victim + 1)
+    q.ready()
+    q.equal()
+    members = json.loads(ctl(q.nodes[q.leader()], "--format", "json", "meta", "members"))
+    check("learner" not in json.dumps(members) and json.dumps(members).count("voter") == 3, f"members: {members}")
+    check("snapshot installed" in q.nodes[victim].log(), "the log was replayed; a snapshot was wanted")
+    other = ({0, 1, 2} - {leader, victim}).pop()
+    q.nodes[other].kill()  # the new replica counts: two of three
+    check(create(q.nodes[victim], "still"), "the quorum without the third does not serve")
+
+
+@tests.test
+def a_restored_disk_does_not_vote(work):
+    q = Quorum(work).start().ready()
+    victim = (q.leader() + 1) % 3
+    b = q.nodes[victim]
+    b.stop()
+    shutil.copytree(b.data, b.data + ".copy")
+    q.start(victim).ready()
+    b.stop()
+    q.start(victim).ready()
+    b.kill()
+    shutil.rmtree(b.data)
+    shutil.move(b.data + ".copy", b.data)
+    q.start(victim)
+    wait_for("it to say that it is old", lambda: "older copy of" in b.admin("/readyz")[1])
+    check(create(q.nodes[q.leader(*({0, 1, 2} - {victim}))], "on"), "the others do not serve")
+
+
+@tests.test
+def a_single_voter_grows_to_three_and_shrinks_by_itself_and_by_hand(work):
+    q = Quorum(work)
+    first = q.nodes[0]
+    first.settings["controller.quorum.voters"] = f"1@127.0.0.1:{q.ports[0]}"
+    q.start(0).ready(0)
+    check(create(first, "before"), "a topic could not be created")
+    for i in (1, 2):
+        b = q.nodes[i]
+        del b.settings["controller.quorum.voters"]
+        home = f"CONTROLLER://127.0.0.1:{q.ports[i]}"
+        b.settings.update({"controller.quorum.bootstrap.servers": f"127.0.0.1:{q.ports[0]}",
+                           "controller.listener.names": "CONTROLLER",
+                           "controller.quorum.auto.join.enable": "true" if i == 1 else "false",
+                           "listeners": f"PLAINTEXT://127.0.0.1:0,{home}"})
+        b.launch()
+        wait_for("the broker to listen", b._listening)
+    ready = lambda i: q.nodes[i].admin("/readyz")[0] == 200  # noqa: E731
+    wait_for("node 2 to join by itself", lambda: ready(1))
+    ctl(first, "meta", "add", "3", f"127.0.0.1:{q.ports[2]}")
+    promoted(q, 3, 0, 1)
+    wait_for("node 3 to be ready", lambda: ready(2))
+    q.equal()
+    check(all("before" in topics(b) for b in q.nodes), "a topic is missing on a new node")
+    leader = q.leader()
+    gone = (leader + 1) % 3
+    ctl(q.nodes[leader], "meta", "remove", str(gone + 1))
+    rest = sorted({0, 1, 2} - {gone})
+    check(create(q.nodes[rest[0]], "after"), "two do not serve")
+    q.equal(*rest)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     tests.main()
