@@ -71,7 +71,10 @@ static void show_partitions(void *arg, struct cJSON *o)
     struct meta_reconcile_status s;
     meta_reconcile_status_get(a->meta, &s);
     add_number(o, "opened", s.opened);
+    char damage[400];
     add_number(o, "failed", s.failed);
+    add_number(o, "offline", part_set_offline(a->parts, damage, sizeof damage));
+    cJSON_AddStringToObject(o, "damage", damage);
     add_number(o, "strays", s.strays);
     cJSON_AddStringToObject(o, "stray_names", s.stray_names);
     cJSON_AddStringToObject(o, "last_error", s.last_error);
@@ -124,9 +127,12 @@ static bool partitions_hold(void *arg, char *text, size_t n)
     struct meta_status s;
     meta_reconcile_status_get(a->meta, &r);
     meta_status_get(a->meta, &s);
+    char damage[400];
+    uint64_t offline = part_set_offline(a->parts, damage, sizeof damage);
     if (r.first_pass_done)
-        snprintf(text, n, "%llu open, %llu failed%s%s", (unsigned long long)part_set_count(a->parts),
-                 (unsigned long long)r.failed, r.last_error[0] ? "; last error: " : "", r.last_error);
+        snprintf(text, n, "%llu open, %llu failed, %llu offline%s%s%s%s", (unsigned long long)part_set_count(a->parts),
+                 (unsigned long long)r.failed, (unsigned long long)offline, r.last_error[0] ? "; last error: " : "",
+                 r.last_error, offline ? "; " : "", offline ? damage : "");
     else
         snprintf(text, n, "recovering %llu of %llu", (unsigned long long)r.opened, (unsigned long long)s.partitions);
     return r.first_pass_done;
@@ -144,6 +150,12 @@ static int64_t topics(void *arg)
 static int64_t open_partitions(void *arg)
 {
     return (int64_t)part_set_count(((struct admin_parts *)arg)->parts);
+}
+
+static int64_t offline_partitions(void *arg)
+{
+    char damage[400];
+    return (int64_t)part_set_offline(((struct admin_parts *)arg)->parts, damage, sizeof damage);
 }
 
 #define PIPELINE(X)                                                                                                    \
@@ -165,6 +177,8 @@ static void add_gauges(struct admin_parts *a)
 {
     metric_gauge_fn("topics", "", "Topics in the metadata", topics, a);
     metric_gauge_fn("partitions_open", "", "Partitions that this broker has open", open_partitions, a);
+    metric_gauge_fn("partitions_offline", "", "Open partitions whose data is damaged or whose directory failed",
+                    offline_partitions, a);
 #define PIPELINE_ADD(name, value)                                                                                      \
     metric_gauge_fn("meta_log_index", "stage=\"" #name "\"", "How far the metadata log is, by stage", meta_##name, a);
     PIPELINE(PIPELINE_ADD)
@@ -175,6 +189,7 @@ static void drop_gauges(void)
 {
     metric_gauge_fn_drop("topics", "");
     metric_gauge_fn_drop("partitions_open", "");
+    metric_gauge_fn_drop("partitions_offline", "");
 #define PIPELINE_DROP(name, value) metric_gauge_fn_drop("meta_log_index", "stage=\"" #name "\"");
     PIPELINE(PIPELINE_DROP)
 #undef PIPELINE_DROP

@@ -147,6 +147,20 @@ uint64_t part_set_count(struct part_set *s)
     return n;
 }
 
+uint64_t part_set_offline(struct part_set *s, char *text, size_t n)
+{
+    uint64_t offline = 0;
+    os_rwlock_read(&s->lock);
+    for (uint32_t i = 0; i < s->n_buckets; i++)
+        for (struct part *p = s->buckets[i]; p; p = p->chain)
+            offline += __atomic_load_n(&p->failed, __ATOMIC_RELAXED);
+    os_rwlock_unlock(&s->lock);
+    os_mutex_lock(&s->side_mu);
+    snprintf(text, n, "%s", s->damage);
+    os_mutex_unlock(&s->side_mu);
+    return offline;
+}
+
 struct part **part_set_all(struct part_set *s, size_t *n)
 {
     os_rwlock_read(&s->lock);
@@ -398,8 +412,11 @@ static void on_part_failed(void *arg, void *cookie, int32_t code, const char *te
     struct part *p = cookie;
     struct part_fired fired = {.error = KAFKA_KAFKA_STORAGE_ERROR};
     log_error("partition %s-%d is offline: %s", p->topic, p->index, text);
+    os_mutex_lock(&p->set->side_mu);
+    snprintf(p->set->damage, sizeof p->set->damage, "%s-%d: %s", p->topic, p->index, text);
+    os_mutex_unlock(&p->set->side_mu);
     os_mutex_lock(&p->mu);
-    p->failed = true;
+    __atomic_store_n(&p->failed, true, __ATOMIC_RELAXED);
     part_fail_waiters(p, &fired);
     os_mutex_unlock(&p->mu);
     part_fire(&fired);

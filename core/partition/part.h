@@ -77,6 +77,9 @@ struct part *part_find(struct part_set *s, const struct chronik_uuid *topic_id, 
 void part_ref(struct part *p);
 void part_unref(struct part *p);
 uint64_t part_set_count(struct part_set *s);
+/* How many open partitions the store took offline; `text` gets the newest sentence that said so, "" when there was
+ * none. Any thread. */
+uint64_t part_set_offline(struct part_set *s, char *text, size_t n);
 /* A reference to each open partition, in no order; the caller unrefs each and frees the array. */
 struct part **part_set_all(struct part_set *s, size_t *n);
 

@@ -49,7 +49,8 @@ struct part_set {
     struct part_opening *openings; /* under lock, for writing */
     bool told_compact;             /* atomic */
 
-    struct os_mutex side_mu; /* the queue of partitions that want a sidecar */
+    struct os_mutex side_mu; /* the queue of partitions that want a sidecar, and damage */
+    char damage[400];        /* the newest sentence of a partition that went offline */
     struct part *side_head;
     struct chronik_task side_task;
 };

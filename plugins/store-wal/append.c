@@ -218,12 +218,33 @@ static int32_t log_write(chronik_store_part *p, const struct st_seg *g, const st
     return r;
 }
 
+/* Copies the first bytes of the batch that begins at `*at` of the pieces from `*v` on, and steps over it. */
+static void head_take(const struct chronik_iov **v, uint64_t *at, uint64_t bytes, uint8_t head[ST_SEAL_HEAD])
+{
+    for (uint64_t done = 0; done < bytes;) {
+        uint64_t n = min_u64((*v)->n - *at, bytes - done);
+        if (done < ST_SEAL_HEAD && n)
+            memcpy(head + done, (const uint8_t *)(*v)->p + *at, min_u64(n, ST_SEAL_HEAD - done));
+        done += n;
+        *at += n;
+        if (*at == (*v)->n) {
+            (*v)++;
+            *at = 0;
+        }
+    }
+}
+
 /* Makes the batches part of the state; mu held. */
 static void append_apply(chronik_store_part *p, struct st_seg *g, const struct chronik_append *a, uint64_t number)
 {
     part_hint(p, g->serial, batch_at(a, 0)->base_offset, g->bytes);
-    for (uint32_t i = 0; i < a->n_batches; i++)
-        seg_add(g, batch_at(a, i));
+    const struct chronik_iov *v = a->iov;
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < a->n_batches; i++) {
+        uint8_t head[ST_SEAL_HEAD];
+        head_take(&v, &at, batch_at(a, i)->bytes, head);
+        seg_add(g, batch_at(a, i), head);
+    }
     p->written = g->end;
     p->last_epoch = g->last_epoch;
     if (number)

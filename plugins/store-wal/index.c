@@ -2,14 +2,15 @@
  * file `<base>-<serial>.idx` in chunks that verify themselves; a chunk that is missing or damaged only makes the walk
  * from the last good entry longer. It is never synced and never trusted without its checksum.
  *
- * A chunk is 2048 bytes: up to 127 entries {u32 offset - segment base, u32 position, u32 ms, u32 flags}, then {u32
- * "CKIX", u32 serial, u32 entries, u32 crc32c of all before}. `ms` is the largest timestamp of all batches *before* the
- * entry, minus the segment's first timestamp (0 when smaller; flag 1: too big to say). */
+ * A chunk is 2048 bytes: up to 101 entries {u32 offset - segment base, u32 position, u32 ms, u32 flags, u32 crc},
+ * zeros, then at 2032 {u32 "CKI2", u32 serial, u32 entries, u32 crc32c of all before}. `ms` is the largest timestamp of
+ * all batches *before* the entry, minus the segment's first timestamp (0 when smaller; flag 1: too big to say). `crc`
+ * is the CRC-32C of all bytes of the segment before the entry (seal.c). */
 #include "store.h"
 
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 2048, TRAILER = 16, IDX_MAGIC = 0x58494b43 };
+enum { CHUNK_BYTES = 2048, TRAILER = 16, IDX_MAGIC = 0x32494b43 };
 
 static uint32_t rel_ts(const struct st_seg *g, uint32_t *flags)
 {
@@ -28,6 +29,7 @@ void idx_add(struct st_seg *g, const struct chronik_batch_info *b)
     e->rel_offset = (uint32_t)(b->base_offset - g->base);
     e->position = (uint32_t)g->bytes;
     e->rel_ts = rel_ts(g, &e->flags);
+    e->crc = g->crc;
     g->idx_next = g->bytes + ST_IDX_EVERY;
 }
 
@@ -156,6 +158,22 @@ static void file_search(const struct st_seg *g, struct chronik_file *f, int32_t 
         entries_search(g, e, n, by, key, position);
 }
 
+/* Counts them when nobody has since the start; what stands there of old is below the end of old. */
+static int32_t chunks_known(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, int32_t chunks)
+{
+    if (chunks >= 0)
+        return chunks;
+    pthread_mutex_lock(&p->mu);
+    uint64_t end = g->old_bytes ? min_u64(g->old_bytes, g->bytes) : g->bytes;
+    pthread_mutex_unlock(&p->mu);
+    chunks = chunks_count(g, f, end);
+    pthread_mutex_lock(&p->mu);
+    if (g->idx_chunks < 0)
+        g->idx_chunks = chunks;
+    pthread_mutex_unlock(&p->mu);
+    return chunks;
+}
+
 void idx_find(chronik_store_part *p, struct st_seg *g, int by, int64_t key, uint64_t *position)
 {
     *position = 0;
@@ -178,13 +196,87 @@ void idx_find(chronik_store_part *p, struct st_seg *g, int by, int64_t key, uint
     struct chronik_file *f;
     if (idx_open(g, CHRONIK_FILE_READ, &f) < 0)
         return;
-    if (chunks < 0) {
-        chunks = chunks_count(g, f, bytes);
-        pthread_mutex_lock(&p->mu);
-        if (g->idx_chunks < 0)
-            g->idx_chunks = chunks;
-        pthread_mutex_unlock(&p->mu);
+    file_search(g, f, chunks_known(p, g, f, chunks), by, key, position);
+    g->s->h->file_close(f);
+}
+
+/* ---- for checksums ---- */
+
+/* 1 when `behind` was found. */
+static int entries_anchor(const struct st_idx_entry *e, uint32_t n, uint64_t from, uint64_t to,
+                          struct st_anchor *before, struct st_anchor *behind)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (e[i].position <= from && e[i].position >= before->position)
+            *before = (struct st_anchor){e[i].position, e[i].crc, 0};
+        if (e[i].position >= to) {
+            *behind = (struct st_anchor){e[i].position, e[i].crc, 0};
+            return 1;
+        }
     }
-    file_search(g, f, chunks, by, key, position);
+    return 0;
+}
+
+static int file_anchor(const struct st_seg *g, struct chronik_file *f, int32_t chunks, uint64_t from, uint64_t to,
+                       struct st_anchor *before, struct st_anchor *behind)
+{
+    uint8_t buf[CHUNK_BYTES];
+    const struct st_idx_entry *e = (const struct st_idx_entry *)(const void *)buf;
+    uint32_t n;
+    int32_t lo = 0;
+    for (int32_t hi = chunks; lo < hi;) {
+        int32_t mid = (lo + hi) / 2;
+        if (chunk_read(g, f, mid, buf, &n) < 0 || e[0].position > from)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    for (int32_t i = lo ? lo - 1 : 0; i < chunks; i++)
+        if (chunk_read(g, f, i, buf, &n) > 0 && entries_anchor(e, n, from, to, before, behind))
+            return 1;
+    return 0;
+}
+
+void idx_anchors(chronik_store_part *p, struct st_seg *g, uint64_t from, uint64_t to, struct st_anchor *before,
+                 struct st_anchor *behind)
+{
+    struct st_idx_entry *copy = NULL;
+    struct chronik_file *f;
+    pthread_mutex_lock(&p->mu);
+    int32_t chunks = g->idx_chunks;
+    uint32_t n = g->n_idx;
+    if (n && (copy = malloc(n * sizeof *copy)))
+        memcpy(copy, g->idx, n * sizeof *copy);
+    pthread_mutex_unlock(&p->mu);
+    int found = 0;
+    if (chunks && idx_open(g, CHRONIK_FILE_READ, &f) > 0) {
+        found = file_anchor(g, f, chunks_known(p, g, f, chunks), from, to, before, behind);
+        g->s->h->file_close(f);
+    }
+    if (!found && copy)
+        entries_anchor(copy, n, from, to, before, behind);
+    free(copy);
+}
+
+void idx_cut(struct st_seg *g)
+{
+    struct chronik_file *f;
+    if (idx_open(g, CHRONIK_FILE_READ | CHRONIK_FILE_WRITE, &f) < 0)
+        return; /* there is none */
+    int32_t chunks = chunks_count(g, f, g->bytes);
+    g->s->h->file_truncate(f, (uint64_t)chunks * CHUNK_BYTES); /* if it fails, a search that it misleads drops it */
+    g->s->h->file_close(f);
+}
+
+void idx_drop(chronik_store_part *p, struct st_seg *g)
+{
+    struct chronik_file *f;
+    pthread_mutex_lock(&p->mu);
+    g->idx_chunks = 0;
+    g->n_idx = 0;
+    pthread_mutex_unlock(&p->mu);
+    if (idx_open(g, CHRONIK_FILE_READ | CHRONIK_FILE_WRITE, &f) < 0)
+        return;
+    g->s->h->file_truncate(f, 0);
     g->s->h->file_close(f);
 }

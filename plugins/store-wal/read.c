@@ -18,6 +18,8 @@ void part_hint(chronik_store_part *p, uint32_t serial, int64_t offset, uint64_t 
 /* A window of the segment that batch heads are read through. */
 struct walk {
     chronik_store *s;
+    chronik_store_part *p;
+    struct st_seg *g;
     struct chronik_file *f;
     uint32_t flags;
     uint64_t at, n;
@@ -27,9 +29,12 @@ struct walk {
 static int32_t walk_head(struct walk *w, uint64_t position, struct st_batch *b)
 {
     if (position < w->at || position + ST_BATCH_HEAD > w->at + w->n) {
+        int32_t r = seal_check(w->p, w->g, w->f, position, position + WALK, w->flags);
+        if (r < 0)
+            return r;
         w->at = position;
         w->n = 0;
-        int32_t r = w->s->h->file_read(w->f, w->buf, WALK, position, w->flags, &w->n);
+        r = w->s->h->file_read(w->f, w->buf, WALK, position, w->flags, &w->n);
         if (r < 0 && w->n < ST_BATCH_HEAD)
             return r;
         if (w->n < ST_BATCH_HEAD)
@@ -38,15 +43,17 @@ static int32_t walk_head(struct walk *w, uint64_t position, struct st_batch *b)
     return batch_parse(w->buf + (position - w->at), b) ? CHRONIK_DONE : CHRONIK_E_CORRUPT;
 }
 
-static int32_t seg_damaged(chronik_store_part *p, const struct st_seg *g, uint64_t position, int32_t code)
+int32_t seg_damaged(chronik_store_part *p, const struct st_seg *g, uint64_t position, int32_t code)
 {
     char path[ST_PATH];
     if (code == CHRONIK_E_AGAIN || code == CHRONIK_E_BUSY || code == CHRONIK_E_NOMEM || code == CHRONIK_E_NOSPC)
         return code;
     seg_path(g, "log", path);
     const char *why = code == CHRONIK_E_RANGE     ? "the file is shorter than what was acknowledged"
-                      : code == CHRONIK_E_CORRUPT ? "no record batch begins there"
+                      : code == CHRONIK_E_CORRUPT ? "no right record batch begins there"
+                      : code == CHRONIK_E_STALE   ? "the bytes from there on are not what was acknowledged"
                                                   : util_code_text(code);
+    p->s->h->metric_add(p->s->m.damaged, 1);
     part_fail(p, CHRONIK_E_CORRUPT,
               "store %s: file %s, offset %llu: damaged (%s); the partition is offline, the others serve: restore the "
               "file or delete the partition's data and fetch it from a replica",
@@ -57,7 +64,7 @@ static int32_t seg_damaged(chronik_store_part *p, const struct st_seg *g, uint64
 int32_t seg_locate(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, int64_t offset, uint64_t limit,
                    uint32_t flags, uint64_t *position, struct st_batch *batch)
 {
-    struct walk w = {.s = p->s, .f = f, .flags = flags};
+    struct walk w = {.s = p->s, .p = p, .g = g, .f = f, .flags = flags};
     uint64_t at = 0;
     idx_find(p, g, IDX_OFFSET, offset, &at);
     while (at < limit) {
@@ -79,7 +86,7 @@ static int32_t range_end(chronik_store_part *p, struct st_seg *g, struct chronik
                          uint64_t from, const struct st_batch *first, uint64_t *end)
 {
     uint32_t flags = r->flags & CHRONIK_STORE_NOWAIT ? CHRONIK_READ_NOWAIT : 0;
-    struct walk w = {.s = p->s, .f = f, .flags = flags};
+    struct walk w = {.s = p->s, .p = p, .g = g, .f = f, .flags = flags};
     struct st_batch b;
     uint64_t at = 0;
     if (*end - from <= r->max_bytes)
@@ -143,6 +150,8 @@ static int32_t read_segment(chronik_store_part *p, struct st_seg *g, struct chro
             return rc;
     }
     rc = range_end(p, g, f, r, from, &first, &end);
+    if (rc > 0 && end > from)
+        rc = seal_check(p, g, f, from, end, flags);
     if (rc < 0 || end <= from)
         return rc < 0 ? rc : CHRONIK_PENDING;
     r->ranges[0] = (struct chronik_range){.file = f, .offset = from, .n = end - from};
@@ -275,7 +284,10 @@ int32_t st_find_time(chronik_store_part *p, int64_t ts, int64_t *offset)
     idx_find(p, g, IDX_TIME, ts, &at);
     int32_t r = seg_get(g, 0, &f);
     if (r > 0) {
-        r = batch_read(p->s, f, at < bytes ? at : 0, 0, &b);
+        at = at < bytes ? at : 0;
+        r = seal_check(p, g, f, at, at + ST_BATCH_HEAD, 0);
+        if (r > 0)
+            r = batch_read(p->s, f, at, 0, &b);
         seg_put(g);
     }
     if (r < 0)

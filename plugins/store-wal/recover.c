@@ -162,8 +162,15 @@ static int32_t append_bytes(struct replay *y, chronik_store_part *p, struct st_s
 }
 
 /* Forgets what a look behind the known end had taken up from `h` on. */
-static void rewind_to(chronik_store_part *p, struct st_seg *g, const struct wal_append_head *h)
+static int32_t rewind_to(chronik_store_part *p, struct st_seg *g, const struct wal_append_head *h)
 {
+    struct chronik_file *f;
+    int32_t r = seg_get(g, 0, &f);
+    if (r > 0) {
+        r = seal_prefix(p, g, f, h->position, &g->crc);
+        seg_put(g);
+    }
+
     while (p->n_segs && p->segs[p->n_segs - 1] != g)
         seg_unref(p->segs[--p->n_segs]);
     p->next_serial = g->serial + 1;
@@ -174,6 +181,8 @@ static void rewind_to(chronik_store_part *p, struct st_seg *g, const struct wal_
         g->n_idx--;
     g->idx_next = g->bytes;
     g->idx_chunks = -1;
+    idx_cut(g);
+    return r;
 }
 
 /* Whether the record's batches follow one another and are as long as they say. */
@@ -213,8 +222,8 @@ static int32_t do_append(struct replay *y, const struct reclog_record *rec, chro
     if (r < 0)
         return r;
     if (h.position < g->bytes && y->d->os_mode)
-        rewind_to(p, g, &h);     /* taken up from the file before; the log tells it again */
-    if (h.position > g->bytes) { /* appends that the log does not know stand between */
+        r = rewind_to(p, g, &h);          /* taken up from the file before; the log tells it again */
+    if (r > 0 && h.position > g->bytes) { /* appends that the log does not know stand between */
         struct chronik_file *f;
         int grew;
         r = replay_file(y, p, g, &f);
@@ -232,7 +241,8 @@ static int32_t do_append(struct replay *y, const struct reclog_record *rec, chro
         struct wal_batch b;
         memcpy(&b, at, sizeof b);
         struct chronik_batch_info info = {b.base, b.last, b.max_ts, b.epoch, b.flags, b.bytes};
-        seg_add(g, &info);
+        seg_add(g, &info, bytes);
+        bytes += b.bytes;
         if (g->n_idx == ST_IDX_CHUNK)
             idx_spill(p, g);
     }
@@ -501,6 +511,8 @@ static int32_t parts_settle(struct replay *y)
                 r = strays_remove(y, p);
             if (r > 0 && !y->d->os_mode && !y->d->was_clean)
                 r = part_cut(y, p);
+            for (uint32_t k = 0; k < p->n_segs; k++)
+                seal_old(p->segs[k]);
             p->recovered_end = p->written;
             p->clean = y->d->was_clean;
             if (p->clean)
@@ -589,6 +601,7 @@ int32_t st_start(chronik_store *s, char *text, uint64_t n)
     }
     s->started = 1;
     ckpt_init(s);
+    scrub_init(s);
     reap_kick(s);
     for (uint32_t i = 0; i < s->n_dirs; i++)
         if (atomic_load(&s->dirs[i].changed))

@@ -27,7 +27,7 @@ int32_t seg_extend(chronik_store_part *p, struct st_seg *g, struct chronik_file 
             h->crc32c(0, buf + 21, b.bytes - 21) != b.crc)
             break;
         struct chronik_batch_info i = {b.base, b.last, b.max_ts, b.epoch, b.flags, b.bytes};
-        seg_add(g, &i);
+        seg_add(g, &i, buf);
         if (g->n_idx == ST_IDX_CHUNK)
             idx_spill(p, g);
         *grew = 1;
@@ -76,6 +76,7 @@ static int32_t tail_extend(struct replay *y, chronik_store_part *p, struct st_se
                      "recovered before it)",
                      y->d->path, g->folder, (long long)g->base, g->serial, (unsigned long long)g->bytes,
                      (unsigned long long)(size - g->bytes), (unsigned long long)(g->bytes - had));
+            idx_cut(g);
             r = p->s->h->file_truncate(f, g->bytes);
         }
         if (r > 0 && y->d->suspect)
@@ -139,6 +140,7 @@ int32_t part_cut(struct replay *y, chronik_store_part *p)
     if (r > 0) {
         r = h->file_size(f, &size);
         if (r > 0 && size > g->bytes) {
+            idx_cut(g);
             r = h->file_truncate(f, g->bytes);
             if (r > 0)
                 r = h->file_sync(f);

@@ -101,13 +101,20 @@ int32_t st_replace_write(void *rw, const struct chronik_batch_info *b, const str
     chronik_store_part *p = w->p;
     if (w->failed < 0)
         return w->failed;
-    if (b->base_offset < w->g->end || b->base_offset < w->from || b->last_offset >= w->end)
+    if (b->bytes < ST_BATCH_HEAD || b->base_offset < w->g->end || b->base_offset < w->from || b->last_offset >= w->end)
         return CHRONIK_E_INVAL;
     int32_t r = p->s->h->file_write(w->f, iov, n_iov, w->g->bytes);
     if (r < 0)
         return w->failed = dir_fault(p->dir, r, w->g, "writing");
+    uint8_t head[ST_SEAL_HEAD];
+    for (uint32_t i = 0, n = 0; i < n_iov && n < ST_SEAL_HEAD; i++) {
+        uint32_t piece = (uint32_t)min_u64(iov[i].n, ST_SEAL_HEAD - n);
+        if (piece)
+            memcpy(head + n, iov[i].p, piece);
+        n += piece;
+    }
     pthread_mutex_lock(&p->mu);
-    seg_add(w->g, b);
+    seg_add(w->g, b, head);
     pthread_mutex_unlock(&p->mu);
     if (w->g->n_idx == ST_IDX_CHUNK)
         idx_spill(p, w->g);
@@ -126,7 +133,8 @@ static void record_fill(const struct rewrite *w, struct wal_replace *x)
                               .max_ts_offset = g->max_ts_offset,
                               .ts_base = g->ts_base,
                               .created_ms = g->created_ms,
-                              .last_epoch = g->last_epoch};
+                              .last_epoch = g->last_epoch,
+                              .crc = g->crc};
 }
 
 static int32_t rewrite_commit(struct rewrite *w)
@@ -207,6 +215,7 @@ int32_t replace_replay(chronik_store_part *p, const void *data, uint32_t bytes)
     g->ts_base = x.ts_base;
     g->created_ms = x.created_ms;
     g->last_epoch = x.last_epoch;
+    g->crc = x.crc;
     g->sealed = 1;
     g->idx_chunks = -1;
     if (p->next_serial <= x.serial)

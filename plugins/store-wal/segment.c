@@ -19,6 +19,7 @@ struct st_seg *seg_new(chronik_store_part *p, uint32_t serial, int64_t base)
     g->max_ts = g->max_ts_offset = g->ts_base = -1;
     g->last_epoch = -1;
     g->idx_next = ST_IDX_EVERY;
+    g->crc_known = 1;
     atomic_init(&g->refs, 1);
     part_folder(&p->topic, p->partition, p->pn, g->folder);
     return g;
@@ -35,6 +36,7 @@ void seg_unref(struct st_seg *g)
         return;
     seg_close_file(g);
     free(g->idx);
+    free(g->proved);
     free(g);
 }
 
@@ -180,9 +182,10 @@ struct st_seg *seg_take_dirty(struct st_dir *d)
     return list;
 }
 
-void seg_add(struct st_seg *g, const struct chronik_batch_info *b)
+void seg_add(struct st_seg *g, const struct chronik_batch_info *b, const uint8_t head[ST_SEAL_HEAD])
 {
     idx_add(g, b);
+    g->crc = seal_next(g, head, b->bytes);
     if (g->bytes == 0)
         g->ts_base = b->max_timestamp;
     if (b->max_timestamp > g->max_ts) {

@@ -27,6 +27,8 @@ static void settings_read(chronik_store *s)
         .max_open = (uint32_t)setting(s, "chronik.store-wal.open.files", 4000),
         .checkpoint_ms = (uint32_t)setting(s, "chronik.store-wal.checkpoint.ms", 60000),
         .interval_ms = (uint32_t)setting(s, "chronik.store-wal.interval.ms", 1000),
+        .scrub_bytes = (uint64_t)setting(s, "chronik.store-wal.scrub.bytes.per.second", 8 << 20),
+        .scrub_pause_ms = setting(s, "chronik.store-wal.scrub.pause.ms", 86400000),
     };
     const char *flush = NULL;
     s->set.os_mode = s->h->config_str(s->h->ctx, "chronik.flush", &flush) > 0 && strcmp(flush, "group") != 0;
@@ -49,6 +51,12 @@ static void metrics_open(chronik_store *s)
         {&s->m.checkpoints, CHRONIK_METRIC_COUNTER, "store_checkpoints_total", "Manifests written."},
         {&s->m.busy, CHRONIK_METRIC_COUNTER, "store_appends_busy_total", "Appends refused for back-pressure."},
         {&s->m.nospc, CHRONIK_METRIC_COUNTER, "store_appends_nospace_total", "Appends refused on a full disk."},
+        {&s->m.scrubbed, CHRONIK_METRIC_COUNTER, "store_scrubbed_bytes_total",
+         "Bytes read and proved in the background."},
+        {&s->m.scrub_rounds, CHRONIK_METRIC_COUNTER, "store_scrub_rounds_total",
+         "Times that all segments were proved."},
+        {&s->m.damaged, CHRONIK_METRIC_COUNTER, "store_damage_found_total",
+         "Segments found damaged; the log and /status name file and offset."},
         {&s->m.open, CHRONIK_METRIC_GAUGE, "store_segments_open", "Segment files held open."},
     };
     for (size_t i = 0; i < ARRAY_LEN(v); i++)
@@ -75,6 +83,7 @@ static void exec_gone(void *arg, int32_t result)
 static void store_free(chronik_store *s)
 {
     struct st_seg **lists[] = {&s->doomed, &s->doomed_new};
+    scrub_free(s);
     if (s->reaping)
         seg_unref(s->reaping);
     for (uint32_t i = 0; i < s->n_dirs; i++)

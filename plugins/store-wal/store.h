@@ -26,10 +26,11 @@ enum {
     ST_HASH = 4096,
     ST_HINTS = 8,
     ST_PATH = 200,
-    ST_IDX_ENTRY = 16,
-    ST_IDX_CHUNK = 127,       /* entries */
+    ST_IDX_ENTRY = 20,
+    ST_IDX_CHUNK = 101,       /* entries */
     ST_IDX_EVERY = 64 * 1024, /* bytes of log per entry */
     ST_BATCH_HEAD = 61,       /* fixed part of a v2 record batch */
+    ST_SEAL_HEAD = 21,        /* of it, what stands in front of the bytes that its checksum covers */
     ST_REAP_STEP = 8 << 20,   /* bytes truncated at a time before an unlink (D8) */
     ST_AHEAD = 2 << 20,       /* bytes of a segment that are synced ahead of the checkpoint */
 };
@@ -46,6 +47,13 @@ struct st_hint {
 
 struct st_idx_entry {
     uint32_t rel_offset, position, rel_ts, flags;
+    uint32_t crc; /* of the segment's bytes in front of it */
+};
+
+/* A place in a segment and the checksum of all bytes in front of it. */
+struct st_anchor {
+    uint64_t position;
+    uint32_t crc, reserved;
 };
 
 /* A segment file and what is known of it. In the partition's list: one reference; each pin and each job: one more. */
@@ -64,8 +72,13 @@ struct st_seg {
     int64_t created_ms;
     int32_t last_epoch;
     uint32_t sealed;
-    uint32_t crc; /* of all bytes, valid when crc_known; set at seal time by the scrubber */
+    uint32_t crc; /* seal.c: of all bytes, when crc_known (else the manifest is an older release's) */
     uint32_t crc_known;
+    uint32_t shift;   /* seal.c's, for batches of shift_n bytes */
+    uint32_t old_crc; /* of the first old_bytes */
+    uint64_t shift_n;
+    uint64_t old_bytes;       /* from before this process: proved before they are served */
+    uint8_t *proved;          /* a bit for each 64 KiB of them; NULL: none yet */
     struct st_idx_entry *idx; /* not spilled yet */
     uint32_t n_idx;
     int32_t idx_chunks;   /* spilled; -1: unknown after a recovery */
@@ -182,13 +195,15 @@ struct st_dir {
 struct st_settings {
     uint64_t segment_max, wal_max, wal_checkpoint, wal_file, wal_first;
     uint32_t max_open, checkpoint_ms, interval_ms;
+    uint64_t scrub_bytes; /* a second; 0: never */
+    int64_t scrub_pause_ms;
     uint32_t os_mode; /* chronik.flush is not group */
 };
 
 /* All directories together. */
 struct st_metrics {
     struct chronik_metric *sync_ns, *groups, *group_records, *group_bytes, *unchecked, *checkpoints, *busy, *nospc,
-        *open;
+        *open, *scrubbed, *scrub_rounds, *damaged;
 };
 
 struct chronik_store {
@@ -217,6 +232,7 @@ struct chronik_store {
     struct st_seg lru; /* list head: unused open files, most recent first */
     uint32_t n_open;
 
+    struct st_scrub *scrub; /* the low executor's: the round in work */
     struct chronik_task ckpt_task, ahead_task, timer_task, reap_task, close_task, scrub_task;
     struct st_ckpt *ckpt; /* the checkpoint that runs; the checkpoint executor's */
     atomic_uint ckpt_wanted;
@@ -257,8 +273,8 @@ void seg_put(struct st_seg *g);
 void seg_close_file(struct st_seg *g);
 void seg_mark_dirty(struct st_seg *g);
 struct st_seg *seg_take_dirty(struct st_dir *d);
-/* Adds batch `b` that was written at g->bytes; under part->mu. */
-void seg_add(struct st_seg *g, const struct chronik_batch_info *b);
+/* Adds batch `b` that was written at g->bytes and begins with `head`; under part->mu. */
+void seg_add(struct st_seg *g, const struct chronik_batch_info *b, const uint8_t head[ST_SEAL_HEAD]);
 void lru_init(chronik_store *s);
 
 /* ---- index.c ---- */
@@ -269,6 +285,29 @@ void idx_spill(chronik_store_part *p, struct st_seg *g);
  * start walking. */
 enum { IDX_OFFSET, IDX_POSITION, IDX_TIME };
 void idx_find(chronik_store_part *p, struct st_seg *g, int by, int64_t key, uint64_t *position);
+/* The last entry at or before `from` and the first at or behind `to`; what is not found stays as it is. */
+void idx_anchors(chronik_store_part *p, struct st_seg *g, uint64_t from, uint64_t to, struct st_anchor *before,
+                 struct st_anchor *behind);
+/* Forgets entries of the file behind the end, which a cut of the segment left there. */
+void idx_cut(struct st_seg *g);
+void idx_drop(chronik_store_part *p, struct st_seg *g); /* all of it: it contradicts the segment */
+
+/* ---- seal.c ---- */
+/* The segment's checksum with the batch of `bytes` behind it whose first bytes are `head`; under part->mu. */
+uint32_t seal_next(struct st_seg *g, const uint8_t head[ST_SEAL_HEAD], uint64_t bytes);
+/* Sees that bytes [from, to), as far as they are older than this process, are what was acknowledged. E_AGAIN; E_CORRUPT
+ * when the partition went offline. No lock held. */
+int32_t seal_check(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, uint64_t from, uint64_t to,
+                   uint32_t flags);
+/* The checksum of the bytes in front of a position. */
+int32_t seal_prefix(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, uint64_t position, uint32_t *crc);
+void seal_old(struct st_seg *g); /* all that it holds now is from before this process */
+/* Proves at least `most` bytes from `from` on, whoever wrote them; *upto says how far that went. */
+int32_t seal_scrub(chronik_store_part *p, struct st_seg *g, uint64_t from, uint64_t most, uint64_t *upto);
+
+/* ---- scrub.c ---- */
+void scrub_init(chronik_store *s);
+void scrub_free(chronik_store *s);
 
 /* ---- wal.c ---- */
 enum {
@@ -312,6 +351,7 @@ struct wal_suffix {
     int64_t offset;
     uint64_t bytes; /* what stays of it */
     uint32_t next_serial, nowal;
+    uint32_t crc, crc_known; /* of what stays of it */
 };
 struct wal_prefix {
     uint32_t pn, nowal;
@@ -330,7 +370,7 @@ struct wal_replace {
     uint64_t bytes;
     int64_t max_ts, max_ts_offset, ts_base, created_ms;
     int32_t last_epoch;
-    uint32_t reserved;
+    uint32_t crc;
 };
 
 /* ---- append.c ---- */
@@ -353,6 +393,8 @@ int32_t seg_locate(chronik_store_part *p, struct st_seg *g, struct chronik_file 
                    uint32_t flags, uint64_t *position, struct st_batch *batch);
 /* Checksum of the batch that ends right below `offset`; 0 when none does. */
 uint32_t part_crc_below(chronik_store_part *p, int64_t offset);
+/* Takes the partition offline with file and position, unless the code says that it is not the bytes' fault. */
+int32_t seg_damaged(chronik_store_part *p, const struct st_seg *g, uint64_t position, int32_t code);
 void part_hint(chronik_store_part *p, uint32_t serial, int64_t offset, uint64_t position); /* mu held */
 
 /* ---- part.c ---- */

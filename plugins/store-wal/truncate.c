@@ -31,7 +31,10 @@ void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w)
     if (g && g->serial == w->serial && g->end > w->offset) {
         g->bytes = w->bytes;
         g->end = w->offset;
-        g->crc_known = 0;
+        g->crc = w->crc;
+        g->crc_known = w->crc_known;
+        if (g->old_bytes > g->bytes)
+            seal_old(g);
         while (g->n_idx && g->idx[g->n_idx - 1].position >= w->bytes)
             g->n_idx--;
         if (g->idx_chunks > 0)
@@ -105,6 +108,11 @@ static int32_t cut_place(chronik_store_part *p, int64_t offset, struct wal_suffi
             r = seg_locate(p, g, f, offset, w->bytes, 0, &w->bytes, &b);
             if (r > 0 && b.base < offset && b.last >= offset)
                 r = CHRONIK_E_INVAL;
+            if (r > 0) /* what stays is sealed as it was acknowledged, not as it may have become */
+                r = seal_check(p, g, f, 0, w->bytes, 0);
+            if (r > 0)
+                r = seal_prefix(p, g, f, w->bytes, &w->crc);
+            w->crc_known = r > 0 && g->crc_known;
             seg_put(g);
         }
     }

@@ -72,7 +72,7 @@ static void batches_seal(uint8_t *p, size_t n, int64_t offset)
 static void index_seal(uint8_t *p, size_t n)
 {
     for (size_t at = 0; at + CHUNK <= n; at += CHUNK) {
-        put_le32(p + at + CHUNK - 16, 0x58494b43);
+        put_le32(p + at + CHUNK - 16, 0x32494b43);
         put_le32(p + at + CHUNK - 12, 1);
         put_le32(p + at + CHUNK - 4, crc32c(0, p + at, CHUNK - 4));
     }
