@@ -1,9 +1,13 @@
 /* test_sim_meta.c: the metadata state machine over meta-local on a virtual disk: random commands, power cuts and kills
  * at random disk operations, lost and doubled answers of the engine, snapshots every few kilobytes, checkpoints that a
  * cut turns to garbage. After each death every acknowledged command is there, once, and wherever a sequence number is
- * seen twice its digest is the same. Then the same with named mutants, which must not survive. */
+ * seen twice its digest is the same. Then the same with named mutants, which must not survive.
+ *
+ *   CK_RUN_CASE=cuts CHRONIK_SEEDS=n test_sim_meta     the cuts alone, more of them */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chronik/plugin.h>
@@ -47,6 +51,9 @@ static struct meta_kv_table *kv;
 static struct model md;
 static struct meta_sub sub;
 static struct chronik_meta_ops shim;
+static struct {
+    _Atomic uint64_t cuts, kills, acked;
+} *count; /* across the children of sim_seeds; NULL: nobody asks */
 
 /* ---- an engine that loses answers and doubles commands ---- */
 
@@ -340,18 +347,27 @@ static void one(uint64_t seed)
             else
                 sim_kill(os);
         }
+        if (count)
+            atomic_fetch_add(power ? &count->cuts : &count->kills, 1);
         /* A power cut may leave anything in the checkpoint's table. */
         for (uint64_t k = power ? sim_rand(w, 4) : 0; k > 0; k--)
             meta_kv_mem_damage(kv, sim_rand(w, UINT64_MAX));
         sim_restart(os);
     }
+    if (count)
+        atomic_fetch_add(&count->acked, md.acked_seq);
     kv->close(kv);
     sim_world_free(w);
 }
 
 START_TEST(s4_s5_d3_d4_every_acknowledged_command_is_there_once_after_each_cut)
 {
-    ck_assert_uint_eq(sim_seeds("meta", 1, 300, one), 0);
+    const char *seeds = getenv("CHRONIK_SEEDS");
+    count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(count != MAP_FAILED);
+    ck_assert_uint_eq(sim_seeds("meta", 1, seeds ? strtoull(seeds, NULL, 10) : 300, one), 0);
+    dprintf(1, "%llu power cuts, %llu kills, %llu commands acknowledged: ok\n", (unsigned long long)count->cuts,
+            (unsigned long long)count->kills, (unsigned long long)count->acked);
 }
 END_TEST
 
@@ -495,14 +511,18 @@ END_TEST
 int main(void)
 {
     Suite *s = suite_create("meta in the simulator");
-    TCase *t = tcase_create("cuts");
-    tcase_set_timeout(t, 120);
+    TCase *t = tcase_create("cuts"), *f = tcase_create("faults"), *m = tcase_create("mutants");
+    tcase_set_timeout(t, 240);
+    tcase_set_timeout(f, 120);
+    tcase_set_timeout(m, 120);
     tcase_add_test(t, s4_s5_d3_d4_every_acknowledged_command_is_there_once_after_each_cut);
-    tcase_add_test(t, s2_committed_and_not_applied_without_progress_is_named_within_three_seconds);
-    tcase_add_test(t, d1_s5_a_failed_sync_of_the_metadata_log_ends_the_process_and_answers_nobody);
-    tcase_add_test(t, d4_a_full_disk_delays_commands_and_checkpoints_and_all_goes_on_with_new_space);
-    tcase_add_loop_test(t, a_mutant_is_noticed, 0, (int)ARRAY_LEN(mutants));
+    tcase_add_test(f, s2_committed_and_not_applied_without_progress_is_named_within_three_seconds);
+    tcase_add_test(f, d1_s5_a_failed_sync_of_the_metadata_log_ends_the_process_and_answers_nobody);
+    tcase_add_test(f, d4_a_full_disk_delays_commands_and_checkpoints_and_all_goes_on_with_new_space);
+    tcase_add_loop_test(m, a_mutant_is_noticed, 0, (int)ARRAY_LEN(mutants));
     suite_add_tcase(s, t);
+    suite_add_tcase(s, f);
+    suite_add_tcase(s, m);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
     int failed = srunner_ntests_failed(r);
