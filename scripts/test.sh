@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib/common.sh"
 
 quick="unit sim e2e clients"
-everything="lint $quick long clang asan tsan abi fuzz distcheck"
+everything="lint $quick mutants long clang asan tsan abi fuzz distcheck"
 totals=$top/build/test-totals
 export CHRONIK_SHARED
 CHRONIK_SHARED=$(shared_dir)
@@ -17,9 +17,14 @@ for word in "$@"; do
 done
 set -- "${words[@]}"
 
-# programs DIR TIER: the registered test programs of a tier; DIR is a configured build.
+# programs DIR TIER: the registered test programs of a tier; DIR is a configured build. The scripts among the simulations
+# that prove them by named faults are a tier of their own.
 programs() {
-    make -s -C "$1" print-tests | sed -n "s/^$2 //p"
+    case $2 in
+    sim) make -s -C "$1" print-tests | sed -n "/mutants/d; s/^sim //p" ;;
+    mutants) make -s -C "$1" print-tests | sed -n "/mutants/s/^sim //p" ;;
+    *) make -s -C "$1" print-tests | sed -n "s/^$2 //p" ;;
+    esac
 }
 
 # run_in DIR JOBS SECONDS PROGRAM...
@@ -64,6 +69,10 @@ tier_programs() {
 }
 tier_unit() { tier_programs unit "$jobs" 120; }
 tier_sim() { tier_programs sim "$jobs" 240; }
+tier_mutants() {
+    tier_programs mutants "$jobs" 240
+    sed -n 's/^\(not ok\|ok\) - \(the fault \)\{0,1\}/    \1 /p' build/test-logs/*mutants*.log | cut -c1-150
+}
 tier_e2e() { tier_programs e2e 1 240; }
 tier_clients() {
     (need_packages "$clients_packages") || say "librdkafka's own suite will be skipped"

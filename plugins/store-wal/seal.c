@@ -99,7 +99,9 @@ static int32_t damaged(chronik_store_part *p, struct st_seg *g, struct chronik_f
     uint64_t at = bad_batch(g, f, from, to), size = to;
     g->s->h->file_size(f, &size);
     return seg_damaged(p, g, at < to ? at : from,
-                       size < to ? CHRONIK_E_RANGE : at < to ? CHRONIK_E_CORRUPT : CHRONIK_E_STALE);
+                       size < to ? CHRONIK_E_RANGE
+                       : at < to ? CHRONIK_E_CORRUPT
+                                 : CHRONIK_E_STALE);
 }
 
 /* The index contradicts the bytes: the manifest's checksum of them all decides who is right. */
@@ -108,9 +110,8 @@ static int32_t judge(chronik_store_part *p, struct st_seg *g, struct chronik_fil
 {
     uint32_t crc = 0;
     char path[ST_PATH];
-    int32_t r = from->position == 0 && to->position == whole->position
-                    ? CHRONIK_E_CORRUPT
-                    : file_crc(g, f, 0, whole->position, 0, &crc);
+    int32_t r = from->position == 0 && to->position == whole->position ? CHRONIK_E_CORRUPT
+                                                                       : file_crc(g, f, 0, whole->position, 0, &crc);
     if (r > 0 && crc == whole->crc) {
         seg_path(g, "idx", path);
         util_log(g->s->h, CHRONIK_LOG_WARN, "store %s: file %s is damaged; it is dropped, searches walk the segment",

@@ -53,7 +53,7 @@ static struct meta_sub sub;
 static struct chronik_meta_ops shim;
 static struct {
     _Atomic uint64_t cuts, kills, acked;
-} *count; /* across the children of sim_seeds; NULL: nobody asks */
+} * count; /* across the children of sim_seeds; NULL: nobody asks */
 
 /* ---- an engine that loses answers and doubles commands ---- */
 

@@ -209,10 +209,7 @@ static void account(int kind, int refused, int offline)
     if (offline > 1)
         FAIL("%d partitions are offline", offline);
     atomic_fetch_add(&shared->n[kind], 1);
-    atomic_fetch_add(refused   ? &shared->refused[kind]
-                     : offline ? &shared->offline[kind]
-                               : &shared->harmless[kind],
-                     1);
+    atomic_fetch_add(refused ? &shared->refused[kind] : offline ? &shared->offline[kind] : &shared->harmless[kind], 1);
 }
 
 static void look(void *arg)
@@ -300,10 +297,10 @@ static void one(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    uint64_t seeds = argc > 1                        ? strtoull(argv[1], NULL, 10)
-                     : getenv("CHRONIK_TEST_LONG")   ? 6000
-                     : getenv("CHRONIK_TEST_SHORT")  ? 200
-                                                     : 1000;
+    uint64_t seeds = argc > 1                       ? strtoull(argv[1], NULL, 10)
+                     : getenv("CHRONIK_TEST_LONG")  ? 6000
+                     : getenv("CHRONIK_TEST_SHORT") ? 200
+                                                    : 1000;
     chronik_mutant = argc > 2 ? argv[2] : "";
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
