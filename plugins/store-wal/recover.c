@@ -441,12 +441,23 @@ static uint64_t folder_bytes(struct st_dir *d, const char *name)
     return r < 0 ? 1 : g.bytes;
 }
 
-static void put_aside(struct st_dir *d, const char *name)
+/* A folder that stayed would be taken up by a later start in another flush mode, so the start fails with the rename. */
+static void put_aside(struct replay *y, const char *name)
 {
+    const struct chronik_host *h = y->d->s->h;
     char from[ST_PATH], to[ST_PATH + 8];
     path_join(from, "data", name);
     snprintf(to, sizeof to, "%s.lost", from);
-    d->s->h->file_rename(d->s->h->ctx, d->no, from, to); /* a failure leaves it where it is, for the next start */
+    int32_t r = h->file_rename(h->ctx, y->d->no, from, to);
+    if (r > 0)
+        util_log(h, CHRONIK_LOG_WARN,
+                 "store %s: folder %s is put aside as %s: the log does not know it, so nobody was told of anything in "
+                 "it; it may be removed",
+                 y->d->path, from, to);
+    else if (!y->e->code)
+        errtext_set(y->e, r,
+                    "store %s: folder %s, unknown to the log, cannot be put aside as %s: %s; move or remove it",
+                    y->d->path, from, to, util_code_text(r));
 }
 
 /* Folders of partitions whose creation died in memory while appends had been acknowledged: their numbers are higher
@@ -474,17 +485,20 @@ static void adopt_each(void *arg, const struct chronik_dirent *e)
     /* Nobody was told of a folder without a byte, nor, where every acknowledgement went through the log, of one that
      * the log does not know. It is put aside, so that no later start takes it up. */
     if (!y->d->os_mode || folder_bytes(y->d, e->name) == 0) {
-        put_aside(y->d, e->name);
+        put_aside(y, e->name);
         return;
     }
     chronik_store_part *p = part_new(y->d->s, y->d, &topic, partition, pn);
-    if (!p)
-        return;
     struct wal_create w = {.pn = pn, .partition = partition};
     struct chronik_iov v = {&w, sizeof w};
     memcpy(w.topic, topic.b, 16);
-    if (wal_append(y->d, WAL_CREATE, &v, 1, NULL, -1, (struct chronik_done){0}, &p->applied) < 0) {
-        part_unref(p);
+    int32_t r =
+        p ? wal_append(y->d, WAL_CREATE, &v, 1, NULL, -1, (struct chronik_done){0}, &p->applied) : CHRONIK_E_NOMEM;
+    if (r < 0) {
+        if (p)
+            part_unref(p);
+        errtext_set(y->e, r, "store %s: folder data/%s cannot be taken up: %s; start again", y->d->path, e->name,
+                    util_code_text(r));
         return;
     }
     p->made = p->entries_new = 1;
@@ -498,6 +512,8 @@ static int32_t parts_settle(struct replay *y)
     if (!y->d->was_clean) {
         y->first_unknown_pn = atomic_load(&y->d->next_pn);
         r = s->h->dir_list(s->h->ctx, y->d->no, "data", adopt_each, y);
+        if (r > 0 && y->e->code < 0)
+            r = y->e->code;
         if (r > 0)
             r = s->h->dir_sync(s->h->ctx, y->d->no, "data");
     }
