@@ -298,6 +298,7 @@ int32_t part_open(struct part_set *s, const struct part_spec *spec, bool create,
     p->topic = topic;
     p->leader_epoch = -1;
     p->sidecar_at = -1;
+    p->moving_to = -1;
     int32_t rc = open_store_side(p, create, e);
     if (rc < 0) {
         part_free(p);

@@ -221,6 +221,19 @@ struct part_delete {
 };
 int16_t part_delete_records(struct part *p, struct part_delete *d); /* 0: fn will be called */
 
+/* AlterReplicaLogDirs: the data goes to directory `dir`, in the background; reads and writes go on. The end is told
+ * through fn, on any thread: 0 when it is there (also at once, inside the call, when it was there already), else it
+ * stayed where it was. One move a partition at a time: a second one answers KAFKA_STORAGE_ERROR. */
+struct part_move {
+    uint32_t dir;
+    void (*fn)(struct part_move *m, int16_t error);
+    void *arg;
+    struct part *part;
+};
+int16_t part_move(struct part *p, struct part_move *m); /* 0: fn will be called */
+/* The directory that holds it now, and the one it is moving to, -1 none. */
+void part_dirs(struct part *p, uint32_t *now, int32_t *moving_to);
+
 struct part_producer_info {
     int64_t producer_id;
     int16_t epoch;

@@ -38,6 +38,7 @@ struct part {
     struct part_fetch_node *fetches;
     int64_t sidecar_at; /* end of the newest state sidecar, -1 none */
     bool sidecar_wanted;
+    int32_t moving_to;         /* directory, -1 none */
     struct part *sidecar_next; /* queue of the set */
 };
 

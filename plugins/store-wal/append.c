@@ -75,6 +75,8 @@ int32_t part_roll(chronik_store_part *p)
     struct st_seg *g = part_active(p);
     if (!g || g->bytes == 0)
         return CHRONIK_DONE;
+    if (p->frozen)
+        return CHRONIK_E_BUSY;
     struct wal_roll w = {
         .pn = p->pn, .serial = g->serial, .bytes = g->bytes, .end = g->end, .nowal = p->nowal_seq != 0};
     struct chronik_iov v = {&w, sizeof w};
@@ -268,6 +270,8 @@ static int32_t part_append(chronik_store_part *p, const struct chronik_append *a
     struct st_seg *g = NULL;
     int group = a->flush == CHRONIK_FLUSH_GROUP;
     int32_t r = append_valid(p, a, bytes);
+    if (r > 0 && p->frozen)
+        r = CHRONIK_E_BUSY;
     if (r > 0)
         r = group ? group_allowed(p) : os_mode_mark(p->dir);
     if (r > 0 && group)

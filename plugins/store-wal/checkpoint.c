@@ -79,7 +79,7 @@ static void capture(struct st_ckpt *c, struct st_dir *d)
         chronik_store_part *p = c->parts[i];
         pthread_mutex_lock(&p->wmu); /* an append that has its number has also changed the state */
         pthread_mutex_lock(&p->mu);
-        if (!p->deleted)
+        if (!p->deleted && p->dir == d)
             manifest_part(&c->image, p);
         p->nowal_captured = p->nowal_seq;
         pthread_mutex_unlock(&p->mu);
@@ -286,7 +286,7 @@ static void ckpt_end(struct st_ckpt *c)
     free(c);
     if (then)
         then(s);
-    else if (atomic_load(&s->ckpt_wanted))
+    else if (!move_next(s) && atomic_load(&s->ckpt_wanted))
         s->h->exec_post(s->exec, &s->ckpt_task);
 }
 
@@ -325,6 +325,8 @@ static void ckpt_start(chronik_store *s, int final, void (*then)(void *arg))
     }
     c->s = s;
     c->final = final;
+    if (final)
+        move_next(s); /* the store closes: they are given up */
     c->then = then;
     s->ckpt = c;
     pthread_mutex_lock(&s->mu);
@@ -337,7 +339,7 @@ static void ckpt_start(chronik_store *s, int final, void (*then)(void *arg))
 static void ckpt_run(void *arg)
 {
     chronik_store *s = arg;
-    if (s->ckpt)
+    if (s->ckpt || atomic_load(&s->hold))
         return; /* its end posts this task again when it is wanted */
     atomic_store(&s->ckpt_wanted, 0);
     if (s->final_then)
@@ -350,6 +352,11 @@ void ckpt_kick(chronik_store *s)
 {
     if (s->started && !atomic_exchange(&s->ckpt_wanted, 1))
         s->h->exec_post(s->exec, &s->ckpt_task);
+}
+
+void ckpt_resume(chronik_store *s)
+{
+    s->h->exec_post(s->exec, &s->ckpt_task); /* its end looks after other moves */
 }
 
 int32_t st_flush(chronik_store *s, struct chronik_done done)
@@ -397,7 +404,7 @@ void ckpt_final(chronik_store *s, void (*then)(void *arg))
 {
     s->h->exec_cancel(s->exec, &s->timer_task);
     s->final_then = then;
-    if (s->ckpt)
+    if (s->ckpt || atomic_load(&s->hold))
         atomic_store(&s->ckpt_wanted, 1);
     else
         ckpt_run(s);

@@ -30,7 +30,7 @@ struct disk_part {
     uint64_t applied;
     uint32_t next_serial, n_segs;
     int32_t last_epoch;
-    uint32_t made;
+    uint32_t made; /* bit 0: its folder exists; above: how often it was moved */
 };
 struct disk_seg {
     uint32_t serial, sealed;
@@ -82,23 +82,24 @@ void manifest_begin(struct st_image *m, const struct st_dir *d, uint64_t wal_fro
     put(m, &h, sizeof h);
 }
 
-void manifest_part(struct st_image *m, const chronik_store_part *p)
+static void put_part(struct st_image *m, const chronik_store_part *p, uint32_t pn, uint32_t moves,
+                     struct st_seg *const *segs, uint32_t n)
 {
     uint32_t tag = ITEM_PART;
-    struct disk_part d = {.pn = p->pn,
+    struct disk_part d = {.pn = pn,
                           .partition = p->partition,
                           .log_start = p->log_start,
                           .written = p->written,
                           .applied = p->applied,
                           .next_serial = p->next_serial,
-                          .n_segs = p->n_segs,
+                          .n_segs = n,
                           .last_epoch = p->last_epoch,
-                          .made = p->made};
+                          .made = p->made | moves << 1};
     memcpy(d.topic, p->topic.b, 16);
     put(m, &tag, sizeof tag);
     put(m, &d, sizeof d);
-    for (uint32_t i = 0; i < p->n_segs; i++) {
-        const struct st_seg *g = p->segs[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const struct st_seg *g = segs[i];
         struct disk_seg x = {.serial = g->serial,
                              .sealed = g->sealed,
                              .base = g->base,
@@ -113,6 +114,17 @@ void manifest_part(struct st_image *m, const chronik_store_part *p)
                              .crc_known = g->crc_known};
         put(m, &x, sizeof x);
     }
+}
+
+void manifest_part(struct st_image *m, const chronik_store_part *p)
+{
+    put_part(m, p, p->pn, p->moves, p->segs, p->n_segs);
+}
+
+void manifest_adopt(struct st_image *m, const chronik_store_part *p, uint32_t pn, struct st_seg *const *segs,
+                    uint32_t n)
+{
+    put_part(m, p, pn, p->moves + 1, segs, n);
 }
 
 void manifest_doomed(struct st_image *m, const struct st_seg *g)
@@ -327,7 +339,7 @@ static int32_t load_part(struct st_dir *d, struct cursor *c)
         x.written < x.log_start || x.pn >= atomic_load(&d->next_pn))
         return CHRONIK_E_CORRUPT;
     memcpy(topic.b, x.topic, 16);
-    if (part_find(d->s, &topic, x.partition))
+    if (part_find_in(d, &topic, x.partition))
         return CHRONIK_E_EXISTS;
     chronik_store_part *p = part_new(d->s, d, &topic, x.partition, x.pn);
     if (!p)
@@ -338,7 +350,8 @@ static int32_t load_part(struct st_dir *d, struct cursor *c)
     p->applied = x.applied;
     p->next_serial = x.next_serial;
     p->last_epoch = x.last_epoch;
-    p->made = x.made;
+    p->made = x.made & 1;
+    p->moves = x.made >> 1;
     for (uint32_t i = 0; i < x.n_segs; i++) {
         int32_t r = load_seg(p, c);
         if (r < 0)
@@ -388,6 +401,23 @@ static int32_t load_items(struct st_dir *d, struct cursor *c)
     return CHRONIK_DONE;
 }
 
+int32_t manifest_adopt_load(struct st_dir *d, const void *data, uint64_t n, chronik_store_part **out)
+{
+    struct cursor c = {data, n, 0};
+    struct disk_part x;
+    struct chronik_uuid topic;
+    uint32_t tag;
+    if (!take(&c, &tag, sizeof tag) || tag != ITEM_PART || n - c.at < sizeof x)
+        return CHRONIK_E_CORRUPT;
+    memcpy(&x, c.p + c.at, sizeof x);
+    if (x.pn != UINT32_MAX && x.pn >= atomic_load(&d->next_pn))
+        atomic_store(&d->next_pn, x.pn + 1);
+    int32_t r = load_part(d, &c);
+    memcpy(topic.b, x.topic, 16);
+    *out = r > 0 ? part_find_in(d, &topic, x.partition) : NULL;
+    return r > 0 && c.at != n ? CHRONIK_E_CORRUPT : r;
+}
+
 int32_t manifest_load(struct st_dir *d, struct errtext *e)
 {
     struct snapfile_info info;
@@ -403,10 +433,8 @@ int32_t manifest_load(struct st_dir *d, struct errtext *e)
     struct cursor c = {data, info.bytes, 0};
     r = load_items(d, &c);
     if (r == CHRONIK_E_EXISTS)
-        errtext_set(e, r,
-                    "store %s: file manifest, offset %llu: a partition of another directory is here, too; remove the "
-                    "copy",
-                    d->path, (unsigned long long)c.at);
+        errtext_set(e, r, "store %s: file manifest, offset %llu: a partition is named twice; restore the file", d->path,
+                    (unsigned long long)c.at);
     else if (r < 0)
         errtext_set(e, r, "store %s: file manifest, offset %llu: %s; restore the file", d->path,
                     (unsigned long long)c.at, r == CHRONIK_E_NOMEM ? "out of memory" : "an item makes no sense");

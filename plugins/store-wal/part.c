@@ -72,6 +72,14 @@ chronik_store_part *part_find(chronik_store *s, const struct chronik_uuid *topic
     return p;
 }
 
+chronik_store_part *part_find_in(const struct st_dir *d, const struct chronik_uuid *topic, int32_t partition)
+{
+    chronik_store_part *p = d->s->table[slot(topic, partition)];
+    while (p && (p->dir != d || p->partition != partition || memcmp(&p->topic, topic, sizeof *topic)))
+        p = p->next;
+    return p;
+}
+
 void part_insert(chronik_store *s, chronik_store_part *p)
 {
     chronik_store_part **at = &s->table[slot(&p->topic, p->partition)];
@@ -298,6 +306,11 @@ int32_t st_part_delete(chronik_store_part *p, struct chronik_done done)
     if (!l)
         return CHRONIK_E_NOMEM;
     pthread_mutex_lock(&p->wmu);
+    if (move_delete_later(p, done)) {
+        pthread_mutex_unlock(&p->wmu);
+        free(l);
+        return CHRONIK_PENDING;
+    }
     int32_t r = wal_admit(p->dir, sizeof p->pn, RECLOG_URGENT);
     if (r > 0)
         r = wal_append(p->dir, WAL_DELETE, &v, 1, NULL, -1, (struct chronik_done){leave_durable, l}, NULL);
@@ -348,9 +361,9 @@ int32_t st_segments(chronik_store_part *p, void (*each)(void *arg, const struct 
 
 void st_stat(chronik_store_part *p, struct chronik_part_stat *out)
 {
-    struct chronik_part_stat st = {
-        .size = sizeof st, .dir = p->dir->no, .max_timestamp = -1, .max_timestamp_offset = -1};
+    struct chronik_part_stat st = {.size = sizeof st, .max_timestamp = -1, .max_timestamp_offset = -1};
     pthread_mutex_lock(&p->mu);
+    st.dir = p->dir->no;
     st.log_start = p->log_start;
     st.written = p->written;
     int64_t durable = atomic_load(&p->durable);

@@ -5,11 +5,6 @@
 
 #include <chronik/plugin.h>
 
-static int32_t part_move(chronik_store_part *p, uint32_t dir, struct chronik_done done)
-{
-    return CHRONIK_E_UNSUPPORTED; /* the capability is not declared */
-}
-
 static const struct chronik_store_ops ops = {
     .size = sizeof ops,
     .create = st_create,
@@ -18,7 +13,7 @@ static const struct chronik_store_ops ops = {
     .open = st_open,
     .part_close = st_part_close,
     .part_delete = st_part_delete,
-    .part_move = part_move,
+    .part_move = st_part_move,
     .append = st_append,
     .read = st_read,
     .release = st_release,
@@ -69,7 +64,7 @@ static const struct chronik_plugin descriptor = {
     .host_major = CHRONIK_HOST_MAJOR,
     .host_minor = CHRONIK_HOST_MINOR,
     .capabilities = CHRONIK_CAP_DURABLE | CHRONIK_CAP_POWER_SAFE | CHRONIK_CAP_TRUNCATE_SUFFIX | CHRONIK_CAP_ZERO_COPY |
-                    CHRONIK_CAP_REPLACE | CHRONIK_CAP_SIDECAR,
+                    CHRONIK_CAP_REPLACE | CHRONIK_CAP_SIDECAR | CHRONIK_CAP_MOVE,
     .name = "store-wal",
     .version = VERSION,
     .ops = &ops,

@@ -16,7 +16,7 @@ static struct st_seg *reap_take(chronik_store *s)
             continue;
         int busy = 0;
         for (const struct st_seg *o = s->doomed; g->folder_only && o; o = o->next)
-            busy |= o != g && strcmp(o->folder, g->folder) == 0;
+            busy |= o != g && o->dir == g->dir && strcmp(o->folder, g->folder) == 0;
         if (busy)
             continue;
         found = g;
@@ -56,7 +56,7 @@ static void name_each(void *arg, const struct chronik_dirent *e)
 }
 
 /* The folder of a deleted partition: sidecars and indexes that are left, then itself. */
-static void reap_folder(struct st_seg *g)
+void reap_folder(struct st_seg *g)
 {
     const struct chronik_host *h = g->s->h;
     struct names x = {0};

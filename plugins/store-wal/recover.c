@@ -70,7 +70,7 @@ static int32_t do_create(struct replay *y, const struct reclog_record *rec)
         return bad_record(y, rec, "wrong size");
     memcpy(&w, rec->data, sizeof w);
     memcpy(topic.b, w.topic, 16);
-    if (map_get(y, w.pn) || part_find(y->d->s, &topic, w.partition))
+    if (map_get(y, w.pn) || part_find_in(y->d, &topic, w.partition))
         return CHRONIK_DONE;
     if (w.pn == UINT32_MAX)
         return bad_record(y, rec, "its partition number makes no sense");
@@ -335,6 +335,25 @@ static int32_t do_delete(struct replay *y, chronik_store_part *p)
     return CHRONIK_DONE;
 }
 
+/* A partition that another directory gave away: its files were synced before the record. */
+static int32_t do_adopt(struct replay *y, const struct reclog_record *rec)
+{
+    chronik_store_part *p = NULL;
+    uint32_t pn;
+    memcpy(&pn, (const uint8_t *)rec->data + 4, sizeof pn); /* behind the item's tag */
+    if (map_get(y, pn))
+        return CHRONIK_DONE;
+    int32_t r = manifest_adopt_load(y->d, rec->data, rec->n, &p);
+    if (r == CHRONIK_E_NOMEM)
+        return r;
+    if (r < 0)
+        return bad_record(y, rec, "its partition makes no sense");
+    p->applied = rec->number;
+    p->clean = 0;
+    map_put(y, p);
+    return CHRONIK_DONE;
+}
+
 static int32_t do_change(struct replay *y, const struct reclog_record *rec, chronik_store_part *p)
 {
     switch (rec->type) {
@@ -364,6 +383,13 @@ static int32_t on_record(void *arg, const struct reclog_record *rec)
     if (rec->n < sizeof pn)
         return bad_record(y, rec, "wrong size");
     memcpy(&pn, rec->data, sizeof pn);
+    if (rec->type == WAL_ADOPT)
+        return rec->n < 2 * sizeof pn ? bad_record(y, rec, "wrong size") : do_adopt(y, rec);
+    if (rec->type == WAL_MOVE_BEGIN) {
+        if (pn != UINT32_MAX && pn >= atomic_load(&y->d->next_pn))
+            atomic_store(&y->d->next_pn, pn + 1);
+        return CHRONIK_DONE;
+    }
     chronik_store_part *p = map_get(y, pn);
     if (!p || rec->number <= p->applied) /* deleted, or in the manifest's state already */
         return CHRONIK_DONE;
@@ -460,6 +486,30 @@ static void put_aside(struct replay *y, const char *name)
                     y->d->path, from, to, util_code_text(r));
 }
 
+/* A folder with a number that the log knows and that is nobody's: what a move had copied when it ended. */
+static void rest_doom(struct replay *y, const char *name, uint32_t pn)
+{
+    chronik_store *s = y->d->s;
+    const struct st_seg *lists[] = {s->doomed, s->doomed_new};
+    if (map_get(y, pn))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        for (const struct st_seg *g = lists[i]; g; g = g->next)
+            if (g->dir == y->d && strcmp(g->folder, name) == 0)
+                return;
+    struct st_seg *g = calloc(1, sizeof *g);
+    if (!g)
+        return; /* for the next start */
+    g->s = s;
+    g->dir = y->d;
+    g->folder_only = 1;
+    snprintf(g->folder, sizeof g->folder, "%s", name);
+    atomic_init(&g->refs, 1);
+    atomic_init(&g->doomed, 1);
+    g->next = s->doomed;
+    s->doomed = g;
+}
+
 /* Folders of partitions whose creation died in memory while appends had been acknowledged: their numbers are higher
  * than any that the log knows. */
 static void adopt_each(void *arg, const struct chronik_dirent *e)
@@ -478,7 +528,13 @@ static void adopt_each(void *arg, const struct chronik_dirent *e)
         topic.b[i] = (uint8_t)b;
     }
     part_folder(&topic, partition, pn, again);
-    if (strcmp(again, e->name) || pn < y->first_unknown_pn || part_find(y->d->s, &topic, partition))
+    if (strcmp(again, e->name))
+        return;
+    if (pn < y->first_unknown_pn) {
+        rest_doom(y, e->name, pn);
+        return;
+    }
+    if (part_find_in(y->d, &topic, partition))
         return;
     if (pn >= atomic_load(&y->d->next_pn))
         atomic_store(&y->d->next_pn, pn + 1);
@@ -593,6 +649,39 @@ static int32_t dir_recover(struct st_dir *d, struct errtext *e)
     return r;
 }
 
+/* Power went between the two records of a swap: the copy that was moved last is right, the other one goes now. */
+static int32_t twins_settle(chronik_store *s, struct errtext *e)
+{
+    for (uint32_t i = 0; i < ST_HASH; i++)
+        for (chronik_store_part *p = s->table[i], *next; p; p = next) {
+            next = p->next;
+            chronik_store_part *q = next;
+            while (q && (q->partition != p->partition || memcmp(&q->topic, &p->topic, sizeof q->topic)))
+                q = q->next;
+            if (!q)
+                continue;
+            if (p->moves == q->moves)
+                return errtext_set(e, CHRONIK_E_EXISTS,
+                                   "store %s: partition folder data/%s stands in %s, too, and neither is newer; remove "
+                                   "the copy",
+                                   p->dir->path, p->n_segs ? p->segs[0]->folder : "", q->dir->path);
+            chronik_store_part *old = p->moves < q->moves ? p : q;
+            struct chronik_iov v = {&old->pn, sizeof old->pn};
+            if (old == next)
+                next = old->next;
+            int32_t r = wal_append(old->dir, WAL_DELETE, &v, 1, NULL, -1, (struct chronik_done){0}, NULL);
+            if (r < 0)
+                return r;
+            part_remove(s, old);
+            part_doom_folder(old);
+            part_doom(old, 0, old->n_segs);
+            part_unref(old);
+            if (old == p)
+                continue;
+        }
+    return CHRONIK_DONE;
+}
+
 int32_t st_start(chronik_store *s, char *text, uint64_t n)
 {
     struct errtext e = {0};
@@ -611,6 +700,8 @@ int32_t st_start(chronik_store *s, char *text, uint64_t n)
         if (r > 0)
             reserve_keep(d, 0);
     }
+    if (r > 0)
+        r = twins_settle(s, &e);
     if (r < 0) {
         snprintf(text, n, "%s", e.code ? e.text : util_code_text(r));
         return r;

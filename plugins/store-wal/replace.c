@@ -156,7 +156,9 @@ static int32_t rewrite_commit(struct rewrite *w)
     record_fill(w, &x);
     pthread_mutex_lock(&p->wmu);
     n = range_find(p, w->from, w->end, &first);
-    r = n == 0 || p->deleted || w->gen != p->gen ? CHRONIK_E_STALE : wal_admit(p->dir, sizeof x, RECLOG_URGENT);
+    r = n == 0 || p->deleted || w->gen != p->gen || w->g->dir != p->dir ? CHRONIK_E_STALE
+        : p->frozen                                                     ? CHRONIK_E_BUSY
+                                                                        : wal_admit(p->dir, sizeof x, RECLOG_URGENT);
     if (r > 0)
         r = wal_append(p->dir, WAL_REPLACE, &v, 1, NULL, -1, (struct chronik_done){0}, &number);
     if (r > 0) {
@@ -182,9 +184,9 @@ int32_t st_replace_end(void *rw, uint32_t commit)
         char path[ST_PATH];
         seg_path(w->g, "log", path);
         seg_close_file(w->g);
-        p->s->h->file_remove(p->s->h->ctx, p->dir->no, path);
+        p->s->h->file_remove(p->s->h->ctx, w->g->dir->no, path);
         seg_path(w->g, "idx", path);
-        p->s->h->file_remove(p->s->h->ctx, p->dir->no, path);
+        p->s->h->file_remove(p->s->h->ctx, w->g->dir->no, path);
         seg_unref(w->g);
     }
     pthread_mutex_lock(&p->mu);

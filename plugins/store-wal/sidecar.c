@@ -9,7 +9,7 @@
 enum { MAX_KIND = 15, MAX_BYTES = 64 << 20, VERSION_1 = 1 };
 #define KIND_SIDE SNAPFILE_KIND('S', 'I', 'D', 'E')
 
-static void side_name(char out[40], uint32_t kind, int64_t offset)
+void sidecar_name(char out[40], uint32_t kind, int64_t offset)
 {
     snprintf(out, 40, "%020lld.%u.side", (long long)offset, kind);
 }
@@ -25,7 +25,7 @@ static void side_remove(chronik_store_part *p, const struct st_sidecar *x)
 {
     char folder[ST_PATH], name[40], path[ST_PATH + 44];
     side_folder(p, folder);
-    side_name(name, x->kind, x->offset);
+    sidecar_name(name, x->kind, x->offset);
     snprintf(path, sizeof path, "%s/%s", folder, name);
     p->s->h->file_remove(p->s->h->ctx, p->dir->no, path); /* left behind it is dropped at the next start */
 }
@@ -70,7 +70,7 @@ static void side_sync(chronik_store_part *p)
 }
 
 /* mu not held; the callers of a partition are serial. */
-static void side_load(chronik_store_part *p)
+void sidecar_load(chronik_store_part *p)
 {
     char folder[ST_PATH];
     if (p->sidecars_loaded)
@@ -94,9 +94,9 @@ int32_t st_sidecar_write(chronik_store_part *p, uint32_t kind, int64_t offset, c
         return p->deleted ? CHRONIK_E_CLOSED : CHRONIK_E_OFFLINE;
     put_le32(info.head, part_crc_below(p, offset));
     pthread_mutex_lock(&p->smu);
-    side_load(p);
+    sidecar_load(p);
     side_folder(p, folder);
-    side_name(name, kind, offset);
+    sidecar_name(name, kind, offset);
     int32_t r = h->dir_make(h->ctx, p->dir->no, folder);
     if (r == CHRONIK_E_EXISTS)
         r = CHRONIK_DONE;
@@ -145,14 +145,14 @@ int32_t st_sidecar_latest(chronik_store_part *p, uint32_t kind, int64_t at_most,
     struct st_sidecar x = {0};
     int32_t r = CHRONIK_E_NOTFOUND;
     pthread_mutex_lock(&p->smu);
-    side_load(p);
+    sidecar_load(p);
     while (r < 0 && side_find(p, kind, at_most, &x)) {
         struct snapfile_info info;
         struct errtext e = {0};
         void *data = NULL;
         char folder[ST_PATH], name[40];
         side_folder(p, folder);
-        side_name(name, kind, x.offset);
+        sidecar_name(name, kind, x.offset);
         r = snapfile_load(h, p->dir->no, folder, name, KIND_SIDE, VERSION_1, MAX_BYTES, &info, &data, &e);
         uint32_t below = part_crc_below(p, x.offset);
         if (r > 0 && info.head_n == 4 && below && get_le32(info.head) != below && !MUTANT("sidecar-kept")) {
@@ -186,7 +186,7 @@ int32_t st_sidecar_latest(chronik_store_part *p, uint32_t kind, int64_t at_most,
 
 static void side_drop(chronik_store_part *p, int any, uint32_t kind, int64_t above, int64_t below)
 {
-    side_load(p);
+    sidecar_load(p);
     for (uint32_t i = 0; i < p->n_sidecars;) {
         struct st_sidecar x = p->sidecars[i];
         if ((any || x.kind == kind) && (x.offset > above || x.offset < below)) {

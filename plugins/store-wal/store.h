@@ -110,10 +110,13 @@ struct chronik_store_part {
     chronik_store_part *next;    /* hash chain */
     chronik_store_part *pn_next; /* replay's map */
     chronik_store *s;
-    struct st_dir *dir;
+    _Atomic(struct st_dir *) dir; /* changes in move.c, with pn, under wmu, smu and mu */
     struct chronik_uuid topic;
     int32_t partition;
-    uint32_t pn; /* number of the partition in its directory, never used twice */
+    uint32_t pn;          /* number of the partition in its directory, never used twice */
+    uint32_t moves;       /* how often it changed its directory: of two copies the greater one is right */
+    uint32_t frozen;      /* under wmu: a move is about to swap; appends and cuts answer E_BUSY */
+    struct st_move *move; /* under wmu */
     atomic_uint refs;
     pthread_mutex_t wmu, mu, smu; /* smu: sidecars; after wmu, held across small files' I/O */
     void *cookie;
@@ -234,7 +237,9 @@ struct chronik_store {
 
     struct st_scrub *scrub; /* the low executor's: the round in work */
     struct chronik_task ckpt_task, ahead_task, timer_task, reap_task, close_task, scrub_task;
-    struct st_ckpt *ckpt; /* the checkpoint that runs; the checkpoint executor's */
+    struct st_ckpt *ckpt;  /* the checkpoint that runs; the checkpoint executor's */
+    struct st_move *moves; /* that wait for its end; the checkpoint executor's */
+    atomic_uint hold;      /* a move is between freeze and swap: no checkpoint */
     atomic_uint ckpt_wanted;
     int64_t last_ckpt_ns;
     void (*final_then)(void *arg);
@@ -319,6 +324,8 @@ enum {
     WAL_REPLACE = 6,
     WAL_DELETE = 7,
     WAL_SEGMENT_REF = 8,
+    WAL_MOVE_BEGIN = 9,
+    WAL_ADOPT = 10,
 };
 int32_t wal_open(struct st_dir *d, int32_t (*replay)(void *arg, const struct reclog_record *r), struct errtext *e);
 /* May a record of so many bytes be appended? */
@@ -403,10 +410,12 @@ chronik_store_part *part_new(chronik_store *s, struct st_dir *d, const struct ch
 void part_ref(chronik_store_part *p);
 void part_unref(chronik_store_part *p);
 chronik_store_part *part_find(chronik_store *s, const struct chronik_uuid *topic, int32_t partition); /* s->mu held */
-void part_insert(chronik_store *s, chronik_store_part *p);                                            /* s->mu held */
-void part_remove(chronik_store *s, chronik_store_part *p);                                            /* s->mu held */
-int32_t part_add_seg(chronik_store_part *p, struct st_seg *g);                                        /* mu held */
-struct st_seg *part_active(chronik_store_part *p); /* mu held: NULL when the next append begins a segment */
+/* The one of a directory: until a start has chosen, there may be two. */
+chronik_store_part *part_find_in(const struct st_dir *d, const struct chronik_uuid *topic, int32_t partition);
+void part_insert(chronik_store *s, chronik_store_part *p);     /* s->mu held */
+void part_remove(chronik_store *s, chronik_store_part *p);     /* s->mu held */
+int32_t part_add_seg(chronik_store_part *p, struct st_seg *g); /* mu held */
+struct st_seg *part_active(chronik_store_part *p);             /* mu held: NULL when the next append begins a segment */
 void part_folder(const struct chronik_uuid *topic, int32_t partition, uint32_t pn, char out[72]);
 /* Takes segments [from, from + n) out of the list and dooms them; mu held. */
 void part_doom(chronik_store_part *p, uint32_t from, uint32_t n);
@@ -428,7 +437,8 @@ void part_cut_prefix(chronik_store_part *p, int64_t offset);
 void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w);
 
 /* ---- checkpoint.c ---- */
-void ckpt_kick(chronik_store *s); /* soon */
+void ckpt_kick(chronik_store *s);   /* soon */
+void ckpt_resume(chronik_store *s); /* s->hold is over */
 /* After an append in group mode: lets a segment that gathered ST_AHEAD bytes be synced early. wmu held. */
 void ckpt_ahead(struct st_seg *g);
 int32_t st_flush(chronik_store *s, struct chronik_done done);
@@ -446,6 +456,10 @@ struct st_image { /* a manifest in memory */
 void manifest_begin(struct st_image *m, const struct st_dir *d, uint64_t wal_from);
 void manifest_part(struct st_image *m, const chronik_store_part *p); /* wmu and mu held */
 void manifest_doomed(struct st_image *m, const struct st_seg *g);
+/* The record ADOPT: the partition under another number, with these segments. */
+void manifest_adopt(struct st_image *m, const chronik_store_part *p, uint32_t pn, struct st_seg *const *segs,
+                    uint32_t n);
+int32_t manifest_adopt_load(struct st_dir *d, const void *data, uint64_t n, chronik_store_part **out);
 int32_t manifest_write(struct st_dir *d, struct st_image *m);
 /* Sees that the reserve is there for a manifest of so many bytes; on a full disk it is not, for now. */
 void reserve_keep(struct st_dir *d, uint64_t manifest_bytes);
@@ -457,15 +471,24 @@ int32_t meta_check(struct st_dir *d, struct errtext *e);
 /* ---- recover.c ---- */
 int32_t st_start(chronik_store *s, char *text, uint64_t n);
 
+/* ---- move.c ---- */
+int32_t st_part_move(chronik_store_part *p, uint32_t dir, struct chronik_done done);
+int move_next(chronik_store *s); /* checkpoint executor, no checkpoint runs: 1 when a move holds it now */
+/* wmu held: 1 when the partition is about to swap; it is deleted behind that. */
+int move_delete_later(chronik_store_part *p, struct chronik_done done);
+
 /* ---- reap.c ---- */
 void reap_init(chronik_store *s);
 void reap_kick(chronik_store *s);
+void reap_folder(struct st_seg *g); /* all that it holds, at once */
 
 /* ---- sidecar.c ---- */
 int32_t st_sidecar_write(chronik_store_part *p, uint32_t kind, int64_t offset, const void *data, uint64_t n);
 int32_t st_sidecar_latest(chronik_store_part *p, uint32_t kind, int64_t at_most, int64_t *offset,
                           struct chronik_buf **out);
 int32_t st_sidecar_drop(chronik_store_part *p, uint32_t kind, int64_t above, int64_t below);
+void sidecar_load(chronik_store_part *p); /* smu held: the list, when nobody has read it yet */
+void sidecar_name(char out[40], uint32_t kind, int64_t offset);
 void sidecar_forget(chronik_store_part *p, int64_t above); /* after a cut: drops those above, all kinds */
 
 /* ---- replace.c ---- */

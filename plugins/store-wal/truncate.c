@@ -68,7 +68,9 @@ int32_t st_truncate_prefix(chronik_store_part *p, int64_t offset, struct chronik
     pthread_mutex_lock(&p->wmu);
     w.nowal = p->nowal_seq != 0;
     w.next_serial = p->next_serial;
-    int32_t r = offset <= p->log_start ? CHRONIK_PENDING : wal_admit(p->dir, sizeof w, RECLOG_URGENT);
+    int32_t r = offset <= p->log_start ? CHRONIK_PENDING
+                : p->frozen            ? CHRONIK_E_BUSY
+                                       : wal_admit(p->dir, sizeof w, RECLOG_URGENT);
     if (r > 0)
         r = wal_append(p->dir, WAL_TRUNCATE_PREFIX, &v, 1, NULL, -1, done, &number);
     if (r > 0) {
@@ -156,7 +158,10 @@ int32_t st_truncate_suffix(chronik_store_part *p, int64_t offset, struct chronik
     if (off || p->dir->offline)
         return off ? -(int32_t)off : CHRONIK_E_OFFLINE;
     pthread_mutex_lock(&p->wmu);
-    int32_t r = offset < 0 ? CHRONIK_E_INVAL : offset >= p->written ? CHRONIK_PENDING : cut_place(p, offset, &w);
+    int32_t r = offset < 0             ? CHRONIK_E_INVAL
+                : offset >= p->written ? CHRONIK_PENDING
+                : p->frozen            ? CHRONIK_E_BUSY
+                                       : cut_place(p, offset, &w);
     w.next_serial = p->next_serial;
     w.nowal = p->nowal_seq != 0;
     if (r > 0)

@@ -4,7 +4,8 @@
  *
  * Records, little endian, structs of store.h: CREATE {wal_create}; APPEND {wal_append_head, n x wal_batch, the batches'
  * bytes}; TRUNCATE_SUFFIX {wal_suffix}; TRUNCATE_PREFIX {wal_prefix}; ROLL {wal_roll}; REPLACE {wal_replace, n x u32
- * serial of a replaced segment}; DELETE {u32 pn}; SEGMENT_REF {wal_append_head, n x wal_batch, u32 crc32c of the
+ * serial of a replaced segment}; DELETE {u32 pn}; MOVE_BEGIN {u32 pn that a copy will have}; ADOPT {a partition's item
+ * of the manifest}; SEGMENT_REF {wal_append_head, n x wal_batch, u32 crc32c of the
  * batches' bytes}: the bytes had been synced in the segment before the record was written. */
 #include "store.h"
 

@@ -68,8 +68,10 @@ static const struct fatal {
 } fatals[] = {
     {OS_FAULT_WRITE, "/wal/", "record log wal", false},
     {OS_FAULT_SYNC, "/wal/", "record log wal", false},
-    {OS_FAULT_WRITE, "-1.log", "writing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log", false},
-    {OS_FAULT_SYNC, "-1.log", "syncing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log", true},
+    {OS_FAULT_WRITE, "-1.log", "writing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log",
+     false},
+    {OS_FAULT_SYNC, "-1.log", "syncing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log",
+     true},
     {OS_FAULT_RENAME, "manifest", "manifest", true},
     {OS_FAULT_SYNC, "manifest", "manifest", true},
     {OS_FAULT_WRITE, "manifest", "manifest", true},
@@ -175,7 +177,8 @@ static void short_life(void *arg)
     fill(1, 5);
     rig_stop(&rig);
     ck_assert_int_gt(
-        os_open(node, "d/data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log", OS_READ | OS_WRITE, &f), 0);
+        os_open(node, "d/data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log", OS_READ | OS_WRITE, &f),
+        0);
     ck_assert_int_gt(os_truncate(f, 3000), 0);
     os_close(f);
     ck_assert_int_gt(rig_start(&rig), 0);

@@ -446,6 +446,31 @@ START_TEST(deleted_records_are_gone_and_the_log_begins_inside_a_batch)
 }
 END_TEST
 
+static void moved(struct part_move *m, int16_t error)
+{
+    *(int *)m->arg = error;
+}
+
+START_TEST(a_partition_moves_to_another_directory_and_one_that_does_not_exist_is_refused)
+{
+    int error = -1;
+    uint32_t now;
+    int32_t to;
+    struct part *p = part_find(set, &id, 0);
+    struct part_move m = {.dir = 7, .fn = moved, .arg = &error};
+    ck_assert_int_eq(part_move(p, &m), KAFKA_LOG_DIR_NOT_FOUND);
+    ck_assert_int_eq(error, -1);
+    m.dir = 0;
+    ck_assert_int_eq(part_move(p, &m), KAFKA_NONE);
+    settle();
+    ck_assert_int_eq(error, KAFKA_NONE);
+    part_dirs(p, &now, &to);
+    ck_assert_uint_eq(now, 0);
+    ck_assert_int_eq(to, -1);
+    part_unref(p);
+}
+END_TEST
+
 START_TEST(retention_removes_whole_old_segments_only)
 {
     struct sent s;
@@ -701,6 +726,7 @@ int main(void)
     tcase_add_test(t, epochs_are_found_again_after_the_partition_was_reopened);
     tcase_add_test(t, k6_a_fetch_inside_a_batch_gets_that_batch);
     tcase_add_test(t, deleted_records_are_gone_and_the_log_begins_inside_a_batch);
+    tcase_add_test(t, a_partition_moves_to_another_directory_and_one_that_does_not_exist_is_refused);
     tcase_add_test(t, retention_removes_whole_old_segments_only);
     tcase_add_test(t, retention_by_size_keeps_at_least_that_much);
     tcase_add_test(t, a_segment_is_rolled_by_its_age_and_earlier_by_at_most_the_jitter);
