@@ -4,9 +4,9 @@
  * The target's log first takes a number for the copy's folder (MOVE_BEGIN, durable before the folder exists: a folder
  * with a known number that no partition owns is the rest of a move, and goes). The low executor copies; each file is
  * synced. When little is left the partition is frozen (appends and cuts answer E_BUSY), the rest follows, all of it is
- * compared with the segments' checksums, and ADOPT, the partition as a manifest would tell it, goes into the target's log.
- * Once that is durable the handle is turned to the copy and DELETE goes into the source's log. Both logs may name the
- * partition until that is durable: the one that was moved more often (`moves`) is right. No checkpoint runs between
+ * compared with the segments' checksums, and ADOPT, the partition as a manifest would tell it, goes into the target's
+ * log. Once that is durable the handle is turned to the copy and DELETE goes into the source's log. Both logs may name
+ * the partition until that is durable: the one that was moved more often (`moves`) is right. No checkpoint runs between
  * freeze and swap (s->hold), or it would trim ADOPT away, or leave out what is still needed. */
 #include "store.h"
 
@@ -458,7 +458,8 @@ static void swap(void *arg)
     pthread_mutex_unlock(&p->wmu);
     hold_end(m->s);
     ckpt_kick(m->s);
-    if (r < 0) /* memory: the next start knows by `moves` which one is right, and the source's manifest forgets the old */
+    if (r <
+        0) /* memory: the next start knows by `moves` which one is right, and the source's manifest forgets the old */
         end(m, CHRONIK_DONE);
 }
 
@@ -587,10 +588,10 @@ int32_t st_part_move(chronik_store_part *p, uint32_t dir, struct chronik_done do
     m->pn = atomic_fetch_add(&m->to->next_pn, 1);
     struct chronik_iov v = {&m->pn, sizeof m->pn};
     pthread_mutex_lock(&p->wmu);
-    int32_t r = p->deleted            ? CHRONIK_E_CLOSED
-                : p->move             ? CHRONIK_E_BUSY
-                : p->dir == m->to     ? CHRONIK_PENDING
-                                      : wal_admit(m->to, sizeof m->pn, RECLOG_URGENT);
+    int32_t r = p->deleted        ? CHRONIK_E_CLOSED
+                : p->move         ? CHRONIK_E_BUSY
+                : p->dir == m->to ? CHRONIK_PENDING
+                                  : wal_admit(m->to, sizeof m->pn, RECLOG_URGENT);
     if (r > 0) {
         part_ref(p);
         p->move = m;

@@ -150,6 +150,27 @@ void part_doom_folder(chronik_store_part *p)
     pthread_mutex_unlock(&p->s->mu);
 }
 
+/* What the host is told of a partition that went offline: on an executor, since whoever reads may hold locks. */
+struct failure {
+    struct chronik_task task;
+    chronik_store_part *p;
+    int32_t code;
+    char text[500];
+};
+
+static void failure_tell(void *arg)
+{
+    struct failure *f = arg;
+    chronik_store_part *p = f->p;
+    pthread_mutex_lock(&p->mu);
+    void *cookie = p->opened ? p->cookie : NULL;
+    pthread_mutex_unlock(&p->mu);
+    if (cookie && p->s->ev.part_failed)
+        p->s->ev.part_failed(p->s->ev.arg, cookie, f->code, f->text);
+    part_unref(p);
+    free(f);
+}
+
 void part_fail(chronik_store_part *p, int32_t code, const char *fmt, ...)
 {
     char text[500];
@@ -161,8 +182,13 @@ void part_fail(chronik_store_part *p, int32_t code, const char *fmt, ...)
     if (!atomic_compare_exchange_strong(&p->offline, &none, (unsigned)-code))
         return;
     p->s->h->log(p->s->h->ctx, CHRONIK_LOG_ERROR, text);
-    if (p->opened && p->s->ev.part_failed)
-        p->s->ev.part_failed(p->s->ev.arg, p->cookie, code, text);
+    struct failure *f = malloc(sizeof *f);
+    if (!f)
+        return; /* whoever asks finds it offline */
+    *f = (struct failure){.task = {.fn = failure_tell, .arg = f}, .p = p, .code = code};
+    memcpy(f->text, text, sizeof f->text);
+    part_ref(p);
+    p->s->h->exec_post(p->s->exec, &f->task);
 }
 
 /* ---- ops ---- */

@@ -155,6 +155,7 @@ static void read_life(void *arg)
     ck_assert_int_gt(rig_open(&rig, 0, 0), 0);
     ck_assert_int_gt(rig_open(&rig, 1, 0), 0);
     ck_assert_int_eq(rig_verify(&rig, 0), -1);
+    ck_assert(rig_wait_failed(&rig, 0));
     ck_assert_int_eq(rig.parts[0].failed, CHRONIK_E_CORRUPT);
     ck_assert_msg(strstr(rig.parts[0].text, "file data/010000000000000000000000000000ab-0.1/") &&
                       strstr(rig.parts[0].text, "offset 0") && strstr(rig.parts[0].text, "restore"),
@@ -185,6 +186,7 @@ static void short_life(void *arg)
     ck_assert_int_gt(rig_open(&rig, 0, 0), 0);
     ck_assert_int_gt(rig_open(&rig, 1, 0), 0);
     ck_assert_int_eq(rig_verify(&rig, 0), -1);
+    ck_assert(rig_wait_failed(&rig, 0));
     ck_assert_msg(strstr(rig.parts[0].text, "shorter than what was acknowledged"), "it said '%s'", rig.parts[0].text);
     ck_assert_int_eq(rig_verify(&rig, 1), 5);
     rig_stop(&rig);

@@ -197,7 +197,7 @@ static int read_part(int part)
     }
     if (end == acked[part] && x.next == acked[part])
         return 1;
-    if (!rig.parts[part].failed)
+    if (!rig_wait_failed(&rig, part))
         FAIL("partition %d: read to %lld (%lld) of %lld, and nothing was said", part, (long long)x.next, (long long)end,
              (long long)acked[part]);
     sentence(rig.parts[part].text);

@@ -1,6 +1,7 @@
 /* test_store_move.c: partitions move to and fro between two data directories while they are written, cut, rolled and
- * deleted, and power fails or the process dies inside any disk operation of it. After each death each partition is there
- * once, with everything that was acknowledged; once moves are over, no folder is left but those of the partitions.
+ * deleted, and power fails or the process dies inside any disk operation of it. After each death each partition is
+ * there once, with everything that was acknowledged; once moves are over, no folder is left but those of the
+ * partitions.
  *
  *   test_store_move [SEEDS [MUTANT]]     CHRONIK_SIM_SEED=n repeats one seed in this process */
 #include <config.h>

@@ -48,8 +48,8 @@ static void on_want_sidecars(void *arg, void *cookie, int64_t end)
 static void on_part_failed(void *arg, void *cookie, int32_t code, const char *text)
 {
     struct rig_part *p = cookie;
-    p->failed = code;
     snprintf(p->text, sizeof p->text, "%s", text);
+    __atomic_store_n(&p->failed, code, __ATOMIC_RELEASE);
 }
 
 void rig_init(struct rig *r, struct os *os, const char *root)
@@ -204,6 +204,15 @@ void rig_wait_durable(struct rig *r, int32_t part)
         os_flag_wait(r->th.os, &f, 500000);
     }
     CHECK(!"durable within 10 s");
+}
+
+bool rig_wait_failed(struct rig *r, int32_t part)
+{
+    for (int i = 0; i < 1000 && !__atomic_load_n(&r->parts[part].failed, __ATOMIC_ACQUIRE); i++) {
+        struct os_flag f = {0};
+        os_flag_wait(r->th.os, &f, 1000000);
+    }
+    return r->parts[part].failed != 0;
 }
 
 int64_t rig_read(struct rig *r, int32_t part, int64_t from, int64_t end,

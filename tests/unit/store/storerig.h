@@ -55,6 +55,8 @@ void rig_wait_durable(struct rig *r, int32_t part);
 /* Reads [from, end) and gives each batch to `each` (0 stops); returns the offset behind the last batch, or a code. */
 int64_t rig_read(struct rig *r, int32_t part, int64_t from, int64_t end,
                  bool (*each)(void *arg, const uint8_t *p, uint64_t n), void *arg);
+/* Waits, at most a second, for the event that a partition went offline; false when none comes. */
+bool rig_wait_failed(struct rig *r, int32_t part);
 /* Reads everything and checks each batch with salt 0: returns the end, or -1 with a reason in r->text. */
 int64_t rig_verify(struct rig *r, int32_t part);
 
