@@ -159,7 +159,7 @@ static void event(void *arg, unsigned what);
 static void watch(struct cli *c)
 {
     bool more = !c->connected || c->out_at < c->out.n;
-    os_watch(c->sock, c->loop, OS_CAN_READ | (more ? OS_CAN_WRITE : 0u), event, c);
+    os_watch(c->sock, c->loop, (c->paused ? 0u : OS_CAN_READ) | (more ? OS_CAN_WRITE : 0u), event, c);
 }
 
 static bool take_bytes(struct cli *c)
@@ -271,6 +271,11 @@ static void wake(void *arg)
 {
     struct cli *c = arg;
     os_exec_post(c->loop, &c->pump);
+}
+
+void cli_wake(struct cli *c)
+{
+    CHECK(sim_call(c->rig->machine, wake, c));
 }
 
 int32_t cli_send(struct cli *c, int16_t key, int16_t version, const void *body)

@@ -39,6 +39,7 @@ struct cli {
     size_t in_n, in_cap;
     int32_t next; /* correlation of the next request */
     bool connected, over;
+    bool paused;        /* it takes no bytes; after a change: cli_wake */
     struct arena arena; /* of the last answer */
     uint8_t *frame;     /* the last answer's */
 };
@@ -58,6 +59,7 @@ void cli_open(struct cli *c, struct rig *r);
 void cli_close(struct cli *c);
 /* Queues a request; gives its correlation. */
 int32_t cli_send(struct cli *c, int16_t key, int16_t version, const void *body);
+void cli_wake(struct cli *c);
 /* The next answer, decoded into out (the response's struct); its correlation, or -1 when the connection ended or
  * `most_ns` of virtual time passed. What it borrows lives until the next call. */
 int32_t cli_recv(struct cli *c, int16_t key, int16_t version, void *out, int64_t most_ns);
