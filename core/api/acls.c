@@ -19,7 +19,7 @@ static void create(struct api_req *r, const void *body)
     struct wire_create_acls_response resp = wire_create_acls_response_default;
     resp.results.v = api_array(r, struct wire_create_acls_response_acl_creation_result, q->creations.n);
     if (!resp.results.v) {
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
         return;
     }
     resp.results.n = (int32_t)max_i64(q->creations.n, 0);
@@ -35,7 +35,7 @@ static void delete (struct api_req *r, const void *body)
     struct wire_delete_acls_response resp = wire_delete_acls_response_default;
     resp.filter_results.v = api_array(r, struct wire_delete_acls_response_filter_result, q->filters.n);
     if (!resp.filter_results.v) {
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
         return;
     }
     resp.filter_results.n = (int32_t)max_i64(q->filters.n, 0);

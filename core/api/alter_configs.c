@@ -25,7 +25,7 @@ static struct request *begin(struct api_req *r, int32_t n, void (*end)(struct ga
     struct request *q = arena_calloc(&r->arena, 1, sizeof *q);
     n = (int32_t)max_i64(n, 0);
     if (!q || !(q->v = api_array(r, struct altered, n))) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return NULL;
     }
     q->n = n;
@@ -75,7 +75,7 @@ static void end_alter(struct gather *g)
     if (resp.responses.v)
         api_answer(g->r, &resp);
     else
-        api_drop(g->r, "out of memory for an answer");
+        api_no_memory(g->r, "out of memory for an answer");
 }
 
 static void handle_alter(struct api_req *r, const void *body)
@@ -107,7 +107,7 @@ static void end_incremental(struct gather *g)
     if (resp.responses.v)
         api_answer(g->r, &resp);
     else
-        api_drop(g->r, "out of memory for an answer");
+        api_no_memory(g->r, "out of memory for an answer");
 }
 
 static void handle_incremental(struct api_req *r, const void *body)

@@ -56,7 +56,7 @@ static void handle(struct api_req *r, const void *body)
     if (fine)
         api_answer(r, &resp);
     else
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
 }
 
 const struct api_row api_alter_replica_log_dirs = {.key = WIRE_API_ALTER_REPLICA_LOG_DIRS, .handle = handle};

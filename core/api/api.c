@@ -139,6 +139,34 @@ void api_drop(struct api_req *r, const char *why)
     answer_sent(r);
 }
 
+/* The answer's field for an error of the whole, in the version of the request; NULL when it has none. */
+static const struct wire_field *error_field(const struct api_req *r)
+{
+    const struct wire_struct *root = wire_api(r->key)->response->root;
+    for (unsigned i = 0; i < root->n_fields; i++) {
+        const struct wire_field *f = &root->fields[i];
+        if (strcmp(f->name, "error_code") == 0 && r->version >= f->min && r->version <= f->max)
+            return f;
+    }
+    return NULL;
+}
+
+void api_no_memory(struct api_req *r, const char *why)
+{
+    const struct wire_msg *m = wire_api(r->key)->response;
+    const struct wire_field *f = error_field(r);
+    _Alignas(16) char body[512];
+    if (!f || m->size > sizeof body) {
+        api_drop(r, why);
+        return;
+    }
+    static const int16_t code = KAFKA_UNKNOWN_SERVER_ERROR;
+    log_warn("%s from %s is answered with an error: %s", wire_api(r->key)->name, net_conn_peer(r->net->conn), why);
+    wire_set_defaults(m, body);
+    memcpy(body + f->offset, &code, sizeof code);
+    api_answer(r, body);
+}
+
 /* ---- the way in ---- */
 
 /* A version that is not offered: ApiVersions is answered in version 0 with error 35 and the supported range (KIP-511);
@@ -170,11 +198,15 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
     const struct wire_api *w = wire_api(r->key);
     void *body = arena_alloc(&r->arena, w->request->root->size);
     if (!body) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     size_t used = 0; /* what follows is ignored, as Kafka does */
     int32_t rc = wire_decode_prefix(w->request, r->version, h->body, h->body_n, &r->arena, body, &used, &e);
+    if (rc == CHRONIK_E_NOMEM) {
+        api_no_memory(r, "out of memory for a large request");
+        return;
+    }
     if (rc < 0) {
         char why[sizeof e.text + 64];
         snprintf(why, sizeof why, "its %s request does not decode: %s", w->name, e.text);

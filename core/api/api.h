@@ -119,6 +119,8 @@ void api_answer(struct api_req *r, const void *response);
 void api_no_answer(struct api_req *r);
 /* Closes the connection; why is a clause for the log. */
 void api_drop(struct api_req *r, const char *why);
+/* Memory ran out: the client is told UNKNOWN_SERVER_ERROR where the answer has a field for it, else as api_drop. */
+void api_no_memory(struct api_req *r, const char *why);
 
 /* ---- small things that handlers share ---- */
 
@@ -137,7 +139,7 @@ const char *api_bad_topic_name(struct arena *a, struct wire_str name);
 bool api_bad_group_id(struct wire_str group);
 /* Runs fn(r) on a worker, then done(r) on the request's loop. */
 void api_on_worker(struct api_req *r, void (*fn)(struct api_req *r), void (*done)(struct api_req *r));
-/* An array of n zeroed Ts in the request's arena; NULL when it is exhausted: api_drop then. */
+/* An array of n zeroed Ts in the request's arena; NULL when it is exhausted: api_no_memory then. */
 #define api_array(r, T, n) ((T *)arena_calloc(&(r)->arena, (size_t)(n) + 1, sizeof(T)))
 /* Proposes; done(r, result) runs on the request's loop with a copy of the result. */
 struct api_result {

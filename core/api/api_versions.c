@@ -74,7 +74,7 @@ static void handle(struct api_req *r, const void *body)
     if (!v || !final || !tell_features(r, &resp)) {
         if (image)
             api_image_leave(r);
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
         return;
     }
     for (int key = 0; key < (int)ARRAY_LEN(r->api->rows); key++) {

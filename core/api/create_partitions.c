@@ -134,7 +134,7 @@ static void handle(struct api_req *r, const void *body)
         c->v = api_array(r, struct growth, n);
     }
     if (!c || !c->resp.results.v || !c->v) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     c->g = (struct gather){.r = r, .pending = 1, .end = end};

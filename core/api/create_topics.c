@@ -272,7 +272,7 @@ static void handle(struct api_req *r, const void *body)
         c->v = api_array(r, struct creation, c->n);
     }
     if (!c || !c->resp.topics.v || !c->v) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     r->state = c;

@@ -14,7 +14,7 @@ static void handle(struct api_req *r, const void *body)
     for (int32_t i = 0; copy.groups_names.v && i < q->groups_names.n; i++)
         copy.groups_names.v[i] = api_str_copy(r, q->groups_names.v[i]);
     if (!copy.groups_names.v) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     group_call_wait(g, coord_delete(r->api->c.coord, &g->call, &copy, g->out));

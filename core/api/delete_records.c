@@ -79,7 +79,7 @@ static void handle(struct api_req *r, const void *body)
     struct wire_delete_records_response_partition_result *parts =
         api_array(r, struct wire_delete_records_response_partition_result, total);
     if (!d || !d->resp.topics.v || !d->v || !parts) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     d->g = (struct gather){.r = r, .pending = 1, .end = end};

@@ -149,7 +149,7 @@ static void handle(struct api_req *r, const void *body)
         d->ids = api_array(r, struct chronik_uuid, n);
     }
     if (!d || !d->resp.responses.v || !d->v || !d->names || !d->ids) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     d->n = n;

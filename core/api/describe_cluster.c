@@ -52,7 +52,7 @@ static void handle(struct api_req *r, const void *body)
     if (fill_brokers(r, image, q->include_fenced_brokers, &resp))
         api_answer(r, &resp);
     else
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
     api_image_leave(r);
 }
 

@@ -140,7 +140,7 @@ static void handle(struct api_req *r, const void *body)
     bool failed = false;
     resp.results.v = api_array(r, struct wire_describe_configs_response_result, q->resources.n);
     if (!resp.results.v) {
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
         return;
     }
     for (int32_t i = 0; i < q->resources.n; i++)
@@ -159,7 +159,7 @@ static void handle(struct api_req *r, const void *body)
         failed = d.failed;
     }
     if (failed)
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
     else
         api_answer(r, &resp);
     api_image_leave(r);

@@ -13,7 +13,7 @@ static void handle(struct api_req *r, const void *body)
     *out = wire_describe_groups_response_default;
     out->groups.v = api_array(r, struct wire_describe_groups_response_described_group, max_i64(q->groups.n, 0));
     if (!out->groups.v) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     for (int32_t i = 0; i < q->groups.n; i++) {

@@ -95,7 +95,7 @@ static void answer(struct api_req *r)
 {
     struct listing *l = r->state;
     if (l->failed)
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
     else
         api_answer(r, &l->resp);
 }
@@ -104,7 +104,7 @@ static void handle(struct api_req *r, const void *body)
 {
     struct listing *l = arena_calloc(&r->arena, 1, sizeof *l);
     if (!l) {
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
         return;
     }
     l->q = body;

@@ -75,7 +75,7 @@ static void handle(struct api_req *r, const void *body)
     if (fill(r, body, &resp))
         api_answer(r, &resp);
     else
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
 }
 
 const struct api_row api_describe_producers = {.key = WIRE_API_DESCRIBE_PRODUCERS, .handle = handle};

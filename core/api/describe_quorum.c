@@ -85,7 +85,7 @@ static void handle(struct api_req *r, const void *body)
     if (fine)
         api_answer(r, &a->resp);
     else
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
 }
 
 const struct api_row api_describe_quorum = {.key = WIRE_API_DESCRIBE_QUORUM, .handle = handle};

@@ -160,7 +160,7 @@ static void refuse(struct page *g)
     if (g->resp.topics.v)
         api_answer(g->r, &g->resp);
     else
-        api_drop(g->r, "out of memory for an answer");
+        api_no_memory(g->r, "out of memory for an answer");
 }
 
 static void handle(struct api_req *r, const void *body)
@@ -181,7 +181,7 @@ static void handle(struct api_req *r, const void *body)
     else if (!g.failed)
         all_topics(&g);
     if (g.failed)
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
     else
         api_answer(r, &g.resp);
     api_image_leave(r);

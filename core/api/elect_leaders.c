@@ -23,7 +23,7 @@ static void end(struct gather *g)
 {
     struct elect_leaders *e = CONTAINER_OF(g, struct elect_leaders, g);
     if (e->failed)
-        api_drop(g->r, "out of memory for an answer");
+        api_no_memory(g->r, "out of memory for an answer");
     else
         api_answer(g->r, &e->resp);
 }
@@ -170,7 +170,7 @@ static void handle(struct api_req *r, const void *body)
     const struct wire_elect_leaders_request *q = body;
     struct elect_leaders *e = arena_calloc(&r->arena, 1, sizeof *e);
     if (!e) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     *e = (struct elect_leaders){.resp = wire_elect_leaders_response_default,

@@ -255,7 +255,7 @@ static void respond(struct fetch *f)
     if (built)
         api_answer(r, &resp);
     else
-        api_drop(r, "out of memory for a fetch answer");
+        api_no_memory(r, "out of memory for a fetch answer");
 }
 
 static void refuse(struct api_req *r, int16_t code)
@@ -494,7 +494,7 @@ static void handle(struct api_req *r, const void *body)
     const struct wire_fetch_request *q = body;
     struct fetch *f = arena_calloc(&r->arena, 1, sizeof *f);
     if (!f) {
-        api_drop(r, "out of memory for a fetch request");
+        api_no_memory(r, "out of memory for a fetch request");
         return;
     }
     f->r = r;
@@ -515,7 +515,7 @@ static void handle(struct api_req *r, const void *body)
             f->n = 0;
         release(f);
         session_done(f);
-        api_drop(r, "out of memory for a fetch request");
+        api_no_memory(r, "out of memory for a fetch request");
         return;
     }
     f->min_bytes = (int32_t)max_i64(q->min_bytes, 0);

@@ -58,7 +58,7 @@ static void handle(struct api_req *r, const void *body)
     int32_t n = q->coordinator_keys.n;
     resp.coordinators.v = api_array(r, struct wire_find_coordinator_response_coordinator, n);
     if (!resp.coordinators.v) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     const struct meta_image *image = api_image(r);

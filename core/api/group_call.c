@@ -15,7 +15,7 @@ static void answer(void *arg)
     struct group_call *g = arg;
     g->r->cancel = NULL;
     if (g->call.nomem) {
-        api_drop(g->r, "out of memory for the answer of a group");
+        api_no_memory(g->r, "out of memory for the answer of a group");
         return;
     }
     if (g->finish)
@@ -43,7 +43,7 @@ struct group_call *group_call_new(struct api_req *r, size_t size)
     struct group_call *g = arena_calloc(&r->arena, 1, sizeof *g);
     void *out = arena_calloc(&r->arena, 1, size);
     if (!g || !out) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return NULL;
     }
     g->r = r;

@@ -31,7 +31,7 @@ static void handle(struct api_req *r, const void *body)
     }
     struct producer_id_wait *w = arena_calloc(&r->arena, 1, sizeof *w);
     if (!w) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     *w = (struct producer_id_wait){.fn = taken, .arg = r, .exec = r->loop->exec};

@@ -78,7 +78,7 @@ static void handle(struct api_req *r, const void *body)
     }
     api_image_leave(r);
     if (l.cap && !l.resp.config_resources.v)
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
     else
         api_answer(r, &l.resp);
 }

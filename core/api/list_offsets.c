@@ -139,7 +139,7 @@ static void handle(struct api_req *r, const void *body)
         for (int32_t i = 0; l && i < l->n; i++)
             if (l->v[i].part)
                 part_unref(l->v[i].part);
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     l->read_committed = q->isolation_level == 1;

@@ -155,7 +155,7 @@ static void handle(struct api_req *r, const void *body)
     bool fine = fill_brokers(r, &a) && (all ? fill_all(r, &a) : fill_asked(r, &a));
     if (!fine) {
         api_image_leave(r);
-        api_drop(r, "out of memory for a metadata answer");
+        api_no_memory(r, "out of memory for a metadata answer");
         return;
     }
     struct chronik_uuid id = meta_cluster_id(a.image);

@@ -167,7 +167,7 @@ static void handle(struct api_req *r, const void *body)
     struct offset_commit *o = arena_calloc(&r->arena, 1, sizeof *o);
     bool any = false;
     if (!o || (o->r = r, o->q = body, !prepare(o, &any))) {
-        api_drop(r, "out of memory for an offset commit");
+        api_no_memory(r, "out of memory for an offset commit");
         return;
     }
     int64_t epoch = 0;
@@ -184,7 +184,7 @@ static void handle(struct api_req *r, const void *body)
         tell_rest(o, code);
         api_answer(r, &o->resp);
     } else if (!commit(o, epoch)) {
-        api_drop(r, "out of memory for an offset commit");
+        api_no_memory(r, "out of memory for an offset commit");
     }
 }
 

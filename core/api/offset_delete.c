@@ -117,7 +117,7 @@ static void handle(struct api_req *r, const void *body)
     }
     struct offset_delete *d = arena_calloc(&r->arena, 1, sizeof *d);
     if (!d || (d->r = r, d->q = q, !check(d)))
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
     else if (d->n == 0)
         api_answer(r, &d->resp);
     else

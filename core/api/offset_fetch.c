@@ -165,7 +165,7 @@ static void handle(struct api_req *r, const void *body)
     if (r->version < 8 ? fetch_old(r, image, body, &resp) : fetch_new(r, image, body, &resp))
         api_answer(r, &resp); /* texts are the image's */
     else
-        api_drop(r, "out of memory for an offset fetch");
+        api_no_memory(r, "out of memory for an offset fetch");
     api_image_leave(r);
 }
 

@@ -40,7 +40,7 @@ static void handle(struct api_req *r, const void *body)
         a->topic = t->topic;
         a->partitions.v = api_array(r, struct wire_offset_for_leader_epoch_response_epoch_end_offset, t->partitions.n);
         if (!a->partitions.v) {
-            api_drop(r, "out of memory for an answer");
+            api_no_memory(r, "out of memory for an answer");
             return;
         }
         a->partitions.n = t->partitions.n;
@@ -50,7 +50,7 @@ static void handle(struct api_req *r, const void *body)
     if (resp.topics.v)
         api_answer(r, &resp);
     else
-        api_drop(r, "out of memory for an answer");
+        api_no_memory(r, "out of memory for an answer");
 }
 
 const struct api_row api_offset_for_leader_epoch = {.key = WIRE_API_OFFSET_FOR_LEADER_EPOCH, .handle = handle};

@@ -337,7 +337,7 @@ static void handle(struct api_req *r, const void *body)
 {
     struct produce *p = arena_calloc(&r->arena, 1, sizeof *p);
     if (!p || (p->r = r, p->body = body, !prepare(p))) {
-        api_drop(r, "out of memory for a produce request");
+        api_no_memory(r, "out of memory for a produce request");
         return;
     }
     p->pending = 1;

@@ -129,7 +129,7 @@ static void handle_alter(struct api_req *r, const void *body)
         s->resp = wire_alter_partition_reassignments_response_default;
     if (!s || !(s->resp.responses.v =
                     api_array(r, struct wire_alter_partition_reassignments_response_reassignable_topic, q->topics.n))) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     s->q = q;

@@ -32,7 +32,7 @@ static void handle(struct api_req *r, const void *body)
     const struct wire_unregister_broker_request *q = body;
     struct unregistering *u = arena_calloc(&r->arena, 1, sizeof *u);
     if (!u) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     u->resp = wire_unregister_broker_response_default;

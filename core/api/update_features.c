@@ -118,7 +118,7 @@ static void handle(struct api_req *r, const void *body)
         u->v = api_array(r, struct gather_proposal, n);
     }
     if (!u || !u->resp.results.v || !u->v) {
-        api_drop(r, "out of memory for a request");
+        api_no_memory(r, "out of memory for a request");
         return;
     }
     u->g = (struct gather){.r = r, .pending = 1, .end = end};

@@ -14,6 +14,8 @@ struct arena_chunk {
     char bytes[];
 };
 
+size_t arena_most_at_once = SIZE_MAX;
+
 void arena_init(struct arena *a, size_t limit)
 {
     *a = (struct arena){.limit = limit};
@@ -51,7 +53,7 @@ static bool arena_grow(struct arena *a, size_t need)
         size = least;
     if (a->limit && (size > a->limit || a->held > a->limit - size))
         return false;
-    struct arena_chunk *c = malloc(size);
+    struct arena_chunk *c = size > arena_most_at_once ? NULL : malloc(size);
     if (!c)
         return false;
     c->older = a->chunks;

@@ -14,6 +14,9 @@ struct arena {
     size_t limit;               /* refuse to hold more than this; 0 = no limit */
 };
 
+/* For tests: arenas find no memory for more than so many bytes at once. SIZE_MAX: the default. */
+extern size_t arena_most_at_once;
+
 /* An empty arena holds no memory. `limit` bounds the bytes it may take from malloc (0 = none). */
 void arena_init(struct arena *a, size_t limit);
 

@@ -377,6 +377,34 @@ START_TEST(an_altered_default_of_all_brokers_reaches_open_partitions)
 }
 END_TEST
 
+/* What does not fit is refused, in the protocol's words where it has any, and the connection goes on. */
+START_TEST(a_large_request_that_finds_no_memory_is_answered_with_an_error)
+{
+    enum { TOPICS = 20000 };
+    struct wire_fetch_request_topic *v = calloc(TOPICS, sizeof *v);
+    struct wire_fetch_request q = wire_fetch_request_default;
+    struct wire_fetch_response a;
+    begin_with_topic(3);
+    ck_assert_int_eq(cli_produce(&one, "t", 0, 0, 3), 0);
+    for (int i = 0; i < TOPICS; i++) {
+        v[i] = wire_fetch_request_topic_default;
+        v[i].topic = wire_str("t");
+    }
+    q.session_epoch = -1;
+    q.topics.v = v;
+    q.topics.n = TOPICS;
+    arena_most_at_once = 256 << 10;
+    int32_t sent = cli_send(&one, WIRE_API_FETCH, 12, &q);
+    sim_run_for(rig.w, SIM_S);
+    arena_most_at_once = SIZE_MAX;
+    ck_assert_int_eq(cli_recv(&one, WIRE_API_FETCH, 12, &a, 60 * SIM_S), sent);
+    ck_assert_int_eq(a.error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    ck_assert_int_gt(fetched(&one, cli_fetch_send(&one, "t", 0, 0, -1, 0)).records.n, 0);
+    free(v);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("api");
@@ -395,6 +423,7 @@ int main(void)
     tcase_add_loop_test(t, a_session_ends_when_its_last_partition_is_forgotten, 0, SEEDS);
     tcase_add_loop_test(t, the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_command, 0, SEEDS);
     tcase_add_loop_test(t, an_altered_default_of_all_brokers_reaches_open_partitions, 0, SEEDS);
+    tcase_add_test(t, a_large_request_that_finds_no_memory_is_answered_with_an_error);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
