@@ -125,7 +125,8 @@ struct swap {
 
 /* ---- slots ---- */
 
-enum slot_state { SLOT_FOREIGN, SLOT_LOADING, SLOT_ACTIVE };
+/* UNKNOWN: not looked at yet, or nobody's and being taken. */
+enum slot_state { SLOT_UNKNOWN, SLOT_FOREIGN, SLOT_LOADING, SLOT_ACTIVE };
 
 struct slot {
     struct coord *coord;

@@ -52,8 +52,8 @@ struct slot *coord_enter_slot(struct coord *c, struct wire_str group, int16_t *c
     struct slot *s = &c->slots[coord_slot_of(c, group)];
     os_mutex_lock(&s->mu);
     *code = s->state == SLOT_ACTIVE    ? KAFKA_NONE
-            : s->state == SLOT_LOADING ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS
-                                       : KAFKA_NOT_COORDINATOR;
+            : s->state == SLOT_FOREIGN ? KAFKA_NOT_COORDINATOR
+                                       : KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     if (*code == KAFKA_NONE)
         return s;
     os_mutex_unlock(&s->mu);
@@ -163,7 +163,7 @@ void coord_give_up(struct slot *s)
 {
     struct todo t = {0};
     os_mutex_lock(&s->mu);
-    if (s->state != SLOT_FOREIGN)
+    if (s->state >= SLOT_LOADING && !__atomic_load_n(&s->coord->stopping, __ATOMIC_ACQUIRE))
         log_info("coordinator slot %u is given up", s->no);
     __atomic_store_n(&s->state, SLOT_FOREIGN, __ATOMIC_RELAXED);
     unload(s, KAFKA_NOT_COORDINATOR, &t);
@@ -202,15 +202,17 @@ static bool look_at(struct slot *s, const struct meta_image *i)
 {
     struct coord *c = s->coord;
     struct meta_slot row = meta_slot_of(i, (int32_t)s->no);
-    bool ours = row.broker == c->o.node_id;
-    if (!ours && s->state != SLOT_FOREIGN)
-        coord_give_up(s);
-    if (!ours && (row.broker < 0 || !meta_broker_alive(i, row.broker)))
-        claim(s, &row);
-    if (!ours || (s->state == SLOT_ACTIVE && s->epoch == row.epoch))
+    bool nobodys = row.broker < 0 || !meta_broker_alive(i, row.broker);
+    if (row.broker == c->o.node_id && s->state == SLOT_ACTIVE && s->epoch == row.epoch)
         return false;
-    if (s->state == SLOT_ACTIVE)
+    /* Another's; or ours under another epoch, so that somebody had it meanwhile. */
+    if (s->state >= SLOT_LOADING || (s->state == SLOT_UNKNOWN && !nobodys))
         coord_give_up(s);
+    if (row.broker != c->o.node_id) {
+        if (nobodys)
+            claim(s, &row);
+        return false;
+    }
     os_mutex_lock(&s->mu);
     __atomic_store_n(&s->state, SLOT_LOADING, __ATOMIC_RELAXED);
     s->epoch = row.epoch;

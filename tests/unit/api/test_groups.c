@@ -12,15 +12,20 @@ static struct rig rig;
 static struct cli admin;
 static struct gm m[8];
 
-static void begin(int seed)
+static void begin_in_world(void)
 {
-    rig_world(&rig, (uint64_t)seed + 1, meta_mem_plugin, store_mem_plugin);
     ck_assert(rig_start(&rig));
     ck_assert(rig_ready(&rig));
     cli_open(&admin, &rig);
     for (size_t i = 0; i < ARRAY_LEN(m); i++)
         gm_open(&m[i], &rig, "g");
     sim_run_for(rig.w, SIM_S); /* slots are taken */
+}
+
+static void begin(int seed)
+{
+    rig_world(&rig, (uint64_t)seed + 1, meta_mem_plugin, store_mem_plugin);
+    begin_in_world();
 }
 
 static void finish(void)
@@ -378,6 +383,98 @@ START_TEST(a_client_that_goes_away_while_it_waits_stays_a_member_until_its_time_
 }
 END_TEST
 
+START_TEST(a_join_that_is_sent_again_ends_the_one_before)
+{
+    begin(_i);
+    int32_t first = gm_join_begin(&m[0]), second = gm_join_send(&m[0]);
+    ck_assert_int_eq(gm_join_recv(&m[0], first, SIM_S), KAFKA_REBALANCE_IN_PROGRESS);
+    ck_assert_int_eq(gm_join_recv(&m[0], second, 5 * SIM_S), KAFKA_NONE);
+    ck_assert_int_eq(m[0].n_members, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(a_group_takes_no_more_members_than_it_may_have)
+{
+    rig_world(&rig, (uint64_t)_i + 1, meta_mem_plugin, store_mem_plugin);
+    rig_set(&rig, "group.max.size", "2");
+    begin_in_world();
+    gm_stabilize(m, 2);
+    ck_assert_int_eq(gm_join_recv(&m[2], gm_join_send(&m[2]), SIM_S), KAFKA_GROUP_MAX_SIZE_REACHED);
+    ck_assert_int_eq(gm_beat(&m[0]), KAFKA_NONE);
+    ck_assert_int_eq(gm_leave(&m[0]), KAFKA_NONE);
+    int32_t sent = gm_join_begin(&m[2]);
+    ck_assert_int_eq(gm_join_recv(&m[1], gm_join_send(&m[1]), SIM_S), KAFKA_NONE);
+    ck_assert_int_eq(gm_join_recv(&m[2], sent, SIM_S), KAFKA_NONE);
+    finish();
+}
+END_TEST
+
+START_TEST(a_clock_that_jumps_neither_loses_members_nor_keeps_silent_ones)
+{
+    begin(_i);
+    gm_stabilize(m, 2);
+    for (int i = 0; i < 6; i++) {
+        sim_clock_jump(rig.server, (i % 2 ? 86400000 : -86400000) * (int64_t)(i + 1));
+        sim_run_for(rig.w, SIM_S);
+        ck_assert_int_eq(gm_beat(&m[0]), KAFKA_NONE);
+    }
+    sim_run_for(rig.w, 6 * SIM_S);
+    ck_assert_int_eq(gm_beat(&m[0]), KAFKA_REBALANCE_IN_PROGRESS);
+    ck_assert_int_eq(gm_beat(&m[1]), KAFKA_UNKNOWN_MEMBER_ID);
+    finish();
+}
+END_TEST
+
+START_TEST(members_leave_in_a_batch_and_each_has_its_own_code)
+{
+    begin(_i);
+    gm_stabilize(m, 3);
+    struct wire_leave_group_request_member_identity v[3];
+    struct wire_leave_group_request q = wire_leave_group_request_default;
+    struct wire_leave_group_response a;
+    for (int i = 0; i < 3; i++) {
+        v[i] = wire_leave_group_request_member_identity_default;
+        v[i].member_id = i == 1 ? wire_str("nobody") : wire_str(m[i].id);
+        v[i].reason = wire_str("tired");
+    }
+    q.group_id = wire_str("g");
+    q.members.v = v;
+    q.members.n = 3;
+    cli_call(&admin, WIRE_API_LEAVE_GROUP, 5, &q, &a);
+    ck_assert_int_eq(a.error_code, KAFKA_NONE);
+    ck_assert_int_eq(a.members.n, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(a.members.v[i].error_code, i == 1 ? KAFKA_UNKNOWN_MEMBER_ID : KAFKA_NONE);
+    ck_assert_int_eq(gm_beat(&m[1]), KAFKA_REBALANCE_IN_PROGRESS);
+    expect_state("PreparingRebalance", 1);
+    finish();
+}
+END_TEST
+
+START_TEST(an_absent_static_member_stays_and_another_one_leads)
+{
+    begin(_i);
+    m[0].instance = "i0";
+    m[0].session_ms = 60000;
+    m[0].rebalance_ms = m[1].rebalance_ms = 7000;
+    int32_t s0 = gm_join_send(&m[0]), s1 = gm_join_begin(&m[1]);
+    ck_assert_int_eq(gm_join_recv(&m[0], s0, 10 * SIM_S), KAFKA_NONE);
+    ck_assert_int_eq(gm_join_recv(&m[1], s1, 10 * SIM_S), KAFKA_NONE);
+    ck_assert_int_eq(leader_of(2), 0);
+    static const char *const texts[] = {"x", "y"};
+    ck_assert_int_eq(gm_sync(&m[0], texts, 2), KAFKA_NONE);
+    ck_assert_int_eq(gm_sync(&m[1], NULL, 0), KAFKA_NONE);
+    m[1].metadata = "changed";
+    s1 = gm_join_send(&m[1]);
+    ck_assert_int_eq(gm_join_recv(&m[1], s1, 6 * SIM_S), -2);
+    ck_assert_int_eq(gm_join_recv(&m[1], s1, 3 * SIM_S), KAFKA_NONE);
+    ck_assert_str_eq(m[1].leader, m[1].id);
+    ck_assert_int_eq(m[1].n_members, 2);
+    finish();
+}
+END_TEST
+
 /* ---- static members ---- */
 
 static void make_static(int n)
@@ -603,6 +700,11 @@ int main(void)
     tcase_add_loop_test(t, stale_generations_and_unknown_members_are_told_apart, 0, SEEDS);
     tcase_add_loop_test(t, when_the_last_one_leaves_the_group_is_empty_and_keeps_its_generation, 0, SEEDS);
     tcase_add_loop_test(t, a_client_that_goes_away_while_it_waits_stays_a_member_until_its_time_is_over, 0, SEEDS);
+    tcase_add_loop_test(t, a_join_that_is_sent_again_ends_the_one_before, 0, SEEDS);
+    tcase_add_loop_test(t, a_group_takes_no_more_members_than_it_may_have, 0, SEEDS);
+    tcase_add_loop_test(t, a_clock_that_jumps_neither_loses_members_nor_keeps_silent_ones, 0, SEEDS);
+    tcase_add_loop_test(t, members_leave_in_a_batch_and_each_has_its_own_code, 0, SEEDS);
+    tcase_add_loop_test(t, an_absent_static_member_stays_and_another_one_leads, 0, SEEDS);
     tcase_add_loop_test(t, a_static_member_comes_back_under_a_new_id_without_a_rebalance, 0, SEEDS);
     tcase_add_loop_test(t, a_static_leader_that_comes_back_skips_the_assignment_or_is_not_told_that_it_leads, 0, SEEDS);
     tcase_add_loop_test(t, a_static_member_with_other_protocols_makes_a_rebalance, 0, SEEDS);
