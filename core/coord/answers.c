@@ -44,6 +44,7 @@ void join_fail(struct coord_call *c, struct wire_str member_id, int16_t code, st
 {
     *c->out.join = wire_join_group_response_default;
     c->out.join->error_code = code;
+    c->out.join->protocol_name = wire_str(NULL);
     struct wire_bytes id = put_bytes(c, member_id.p, (int32_t)max_i64(member_id.n, 0));
     c->out.join->member_id = (struct wire_str){(const char *)id.p, id.n};
     coord_done(t, c);

@@ -256,8 +256,6 @@ static void join_with_id(struct joining *j)
         return;
     }
     fail(j, id, code);
-    if (j->call->version >= 7)
-        j->call->out.join->protocol_name.n = -1;
 }
 
 /* ---- the request ---- */

@@ -173,8 +173,28 @@ static int64_t offline_partitions(void *arg)
     }
 PIPELINE(PIPELINE_GAUGE)
 
+/* As Kafka's group-coordinator-metrics: how many groups are in which state; an empty one is not in memory. */
+#define GROUPS(X)                                                                                                      \
+    X(preparing, "groups", "state=\"PreparingRebalance\"", "Classic groups that run here, by state")                   \
+    X(completing, "groups", "state=\"CompletingRebalance\"", "Classic groups that run here, by state")                 \
+    X(stable, "groups", "state=\"Stable\"", "Classic groups that run here, by state")                                  \
+    X(members, "group_members", "", "Members of classic groups")                                                       \
+    X(rebalances, "group_rebalances", "", "Generations that were completed since the start")
+
+#define GROUPS_GAUGE(field, name, labels, help)                                                                        \
+    static int64_t groups_##field(void *arg)                                                                           \
+    {                                                                                                                  \
+        struct coord_stats s;                                                                                          \
+        coord_stats_get(((struct admin_parts *)arg)->coord, &s);                                                       \
+        return (int64_t)s.field;                                                                                       \
+    }
+GROUPS(GROUPS_GAUGE)
+
 static void add_gauges(struct admin_parts *a)
 {
+#define GROUPS_ADD(field, name, labels, help) metric_gauge_fn(name, labels, help, groups_##field, a);
+    GROUPS(GROUPS_ADD)
+#undef GROUPS_ADD
     metric_gauge_fn("topics", "", "Topics in the metadata", topics, a);
     metric_gauge_fn("partitions_open", "", "Partitions that this broker has open", open_partitions, a);
     metric_gauge_fn("partitions_offline", "", "Open partitions whose data is damaged or whose directory failed",
@@ -187,6 +207,9 @@ static void add_gauges(struct admin_parts *a)
 
 static void drop_gauges(void)
 {
+#define GROUPS_DROP(field, name, labels, help) metric_gauge_fn_drop(name, labels);
+    GROUPS(GROUPS_DROP)
+#undef GROUPS_DROP
     metric_gauge_fn_drop("topics", "");
     metric_gauge_fn_drop("partitions_open", "");
     metric_gauge_fn_drop("partitions_offline", "");

@@ -4,6 +4,7 @@
 
 #include "admin/admin.h"
 #include "config/config.h"
+#include "coord/coord.h"
 #include "main/datadir.h"
 #include "meta/meta.h"
 #include "net/net.h"
@@ -13,6 +14,7 @@ struct admin_parts {
     struct os *os;
     struct meta *meta;
     struct part_set *parts;
+    struct coord *coord;
     struct net *net;
     const struct datadirs *dirs;
     const char *meta_module, *store_module;

@@ -396,6 +396,7 @@ static int32_t open_admin(struct broker *b, struct err *e)
         .os = b->os,
         .meta = b->meta,
         .parts = b->parts,
+        .coord = b->coord,
         .net = b->net,
         .dirs = &b->dirs,
         .meta_module = b->o.meta->desc.name,
