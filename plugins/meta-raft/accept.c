@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { INBOUND_MOST = 256, HELLO_MS = 5000, SAY_MS = 1000 };
+enum { INBOUND_MOST = 256, HELLO_MS = 5000, SAY_MS = 1000, QUIET_MS = 500 };
 
 static void unlink_inbound(chronik_meta *m, struct inbound *in)
 {
@@ -36,12 +36,22 @@ static void inbound_lost(struct conn *c, int32_t why)
 
 /* ---- the handshake ---- */
 
+/* Another replica of this node.id is connected. One that only listens cannot tell a quiet peer from a machine without
+ * power, so a connection that has been quiet is closed: if its replica lives it dials again at once, and holds the id;
+ * else the next attempt of the newcomer finds it free. */
 static bool taken(chronik_meta *m, const struct inbound *me, const struct hello *h)
 {
-    for (const struct inbound *in = m->net->inbound; in; in = in->next)
-        if (in != me && in->welcome && in->from.node == h->node && in->from.replica != h->replica)
-            return true;
-    return false;
+    int64_t now = net_now(m);
+    bool found = false;
+    for (struct inbound *in = m->net->inbound, *next; in; in = next) {
+        next = in->next;
+        if (in == me || !in->welcome || in->from.node != h->node || in->from.replica == h->replica)
+            continue;
+        found = true;
+        if (now - in->heard > QUIET_MS * RAFT_MS && !MUTANT("raft_id_held_by_the_dead"))
+            inbound_close(m, in);
+    }
+    return found;
 }
 
 static uint32_t judge(chronik_meta *m, const struct inbound *in, const struct hello *h)
@@ -117,6 +127,7 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
 {
     struct inbound *in = c->owner;
     chronik_meta *m = c->m;
+    in->heard = net_now(m);
     if (!in->welcome)
         return type == WIRE_HELLO && !in->from.replica && greet(c, in, p, n);
     in->heard = net_now(m);
@@ -135,6 +146,8 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
         return stream_chunk(m, in, p, n);
     case WIRE_SNAP_RESULT:
         return stream_result(m, &in->from, p, n);
+    case WIRE_STILL_HERE:
+        return n == 0;
     case WIRE_HELLO:
     case WIRE_WELCOME:
         break;

@@ -181,6 +181,7 @@ void conn_flush(struct conn *c)
     c->out = swap;
     c->iov = (struct chronik_iov){c->busy.p, c->busy.n};
     c->writing = true;
+    c->wrote = net_now(c->m);
     int32_t rc = c->m->host.stream_write(c->s, &c->iov, 1, (struct chronik_done){write_done, c});
     if (rc < 0) {
         c->writing = false;

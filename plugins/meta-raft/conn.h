@@ -18,6 +18,7 @@ struct conn {
     size_t in_n, in_cap;
     struct wbuf out, busy;
     struct chronik_iov iov;
+    int64_t wrote; /* mono ns of the last write that began */
     bool reading, writing, closed;
     char peer[64];
 };

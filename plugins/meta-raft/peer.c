@@ -12,6 +12,7 @@ enum {
     BACKOFF_MOST_MS = 2000,
     DIAL_MS = 2000,
     WELCOME_MS = 3000,
+    QUIET_MS = 1000,
     BULK_MOST = 32 << 20,
     SAY_MS = 30000
 };
@@ -301,6 +302,10 @@ static void lane_turn(chronik_meta *m, struct lane *l, int64_t now)
         lane_drop(l);
         again_later(m, l, 0);
     }
+    if (l->conn && l->welcome && now >= l->conn->wrote + QUIET_MS * RAFT_MS && !MUTANT("raft_silence_not_probed")) {
+        wire_end(&l->conn->out, wire_begin(&l->conn->out, WIRE_STILL_HERE), m->host.crc32c);
+        conn_flush(l->conn);
+    }
     if (!l->conn && !l->dial && now >= l->retry_at && (l->number == LANE_TALK || peer_ready(l->peer, LANE_TALK)))
         dial(m, l);
 }
@@ -318,7 +323,8 @@ int64_t peers_due(chronik_meta *m)
     for (struct peer *p = m->net->peers; p && m->net->boot_known; p = p->next)
         for (uint32_t i = 0; i < LANES; i++) {
             const struct lane *l = &p->lane[i];
-            int64_t t = l->conn && !l->welcome                                                 ? l->welcome_by
+            int64_t t = l->conn && !l->welcome ? l->welcome_by
+                        : l->conn              ? l->conn->wrote + QUIET_MS * RAFT_MS
                         : !l->conn && !l->dial && (i == LANE_TALK || peer_ready(p, LANE_TALK)) ? l->retry_at
                                                                                                : 0;
             if (t && (!at || t < at))

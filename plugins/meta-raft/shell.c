@@ -212,6 +212,8 @@ static void take_ready(chronik_meta *m)
         tell_role(m, &f->rd);
     if (f->rd.snapshot)
         net_install(m, f->rd.snapshot);
+    if (f->rd.snapshot && MUTANT("raft_install_before_log"))
+        net_installed(m, f->rd.snapshot->index);
     if (f->rd.n_committed)
         committed(m, &f->rd);
     read_answers(m, &f->rd);
@@ -230,7 +232,7 @@ static void land(chronik_meta *m, struct flight *f)
             net_send(m, &f->rd.after[i]);
     }
     rc_persisted(m->rc, &f->rd.ack);
-    if (f->rd.snapshot)
+    if (f->rd.snapshot && !MUTANT("raft_install_before_log"))
         net_installed(m, f->rd.snapshot->index);
     rc_ready_release(&f->rd);
     free(f);
@@ -357,7 +359,10 @@ static void barriers(chronik_meta *m, int64_t now)
         m->read_number = ++m->read_last;
         m->read_index = 0;
         m->read_at = now;
-        rc_read_index(m->rc, m->read_number);
+        if (MUTANT("raft_barrier_without_quorum"))
+            m->read_index = max_u64(m->handed, 1);
+        else
+            rc_read_index(m->rc, m->read_number);
     } else if (!m->barriers.n) {
         m->read_number = m->read_index = 0;
     }

@@ -225,7 +225,7 @@ int32_t start_born(chronik_meta *m)
         return errtext_set(&m->error, CHRONIK_E_CORRUPT, "%s: %s; remove the folder %s to come back as a new replica",
                            RAFT_LOG, why, RAFT_FOLDER);
     m->handed = m->applied = base;
-    m->skip_to = max_u64(base, has);
+    m->skip_to = MUTANT("raft_entries_delivered_again") ? 0 : max_u64(base, has);
     m->catch_up = raft_self_voter(m) && g->conf.voters.n == 1 ? base + f->n : m->hard.commit;
     pthread_mutex_lock(&m->lock);
     m->first_index = m->runs.n && m->runs.v[0].index <= base + 1 ? m->runs.v[0].index : base + 1;

@@ -193,7 +193,7 @@ static void verify(void *arg)
 {
     chronik_meta *m = arg;
     struct receiving *r = m->net->receiving;
-    int32_t rc = m->host.file_sync(r->file);
+    int32_t rc = MUTANT("raft_snapshot_not_synced") ? CHRONIK_DONE : m->host.file_sync(r->file);
     if (rc < 0) /* D1: what is on that file is unknown; it is not used */
         errtext_set(&r->error, rc, "%s/%s cannot be synced: %s", RAFT_FOLDER, RAFT_INCOMING, util_code_text(rc));
     if (rc > 0)
@@ -201,7 +201,7 @@ static void verify(void *arg)
     pthread_mutex_lock(&m->lock);
     bool older = r->s.pos.index <= m->snapshot.pos.index, writing = m->writing_snapshot;
     m->installing_file = rc > 0 && !older && !writing;
-    r->older = rc > 0 && older;
+    r->older = rc > 0 && older && !MUTANT("raft_older_snapshot_unanswered");
     bool go = m->installing_file;
     pthread_mutex_unlock(&m->lock);
     if (rc > 0 && !go)

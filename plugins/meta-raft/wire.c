@@ -8,7 +8,8 @@
  * from, term, log_term, index, commit, hint, context; u32 entries, each: u64 term; u32 type; u32 bytes + 1 (0: no
  * payload); payload. Indexes of entries are index + 1 …; a proposal of the core is never sent. PROPOSE   u64 number of
  * the first; u32 n; each: u32 bytes; the command PROPOSED  u64 number of the first; u32 n; i32 result; u64 index of the
- * first; u64 term SNAP      u64 term; u64 bytes of the file. CHUNK: u64 offset; bytes. SNAP_RESULT: u32 ok
+ * first; u64 term SNAP      u64 term; u64 bytes of the file. CHUNK: u64 offset; bytes. SNAP_RESULT: u32 ok. STILL_HERE:
+ * nothing
  *
  * A connection carries frames of its dialer only; the accepting side sends one WELCOME. */
 #include "wire.h"
@@ -95,7 +96,7 @@ int wire_frame(const uint8_t *p, size_t n, uint32_t limit, wire_crc crc, enum wi
     if (n < WIRE_HEAD)
         return 0;
     uint32_t len = get_le32(p), t = get_le32(p + 8);
-    if (len > limit || t < WIRE_HELLO || t > WIRE_SNAP_RESULT)
+    if (len > limit || t < WIRE_HELLO || t > WIRE_STILL_HERE)
         return -1;
     *need = WIRE_HEAD + (size_t)len;
     if (n < *need)

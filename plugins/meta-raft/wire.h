@@ -16,6 +16,7 @@ enum wire_type {
     WIRE_SNAP,      /* a snapshot file follows */
     WIRE_CHUNK,
     WIRE_SNAP_RESULT,
+    WIRE_STILL_HERE, /* nothing to say: who only listens never learns that the other machine is gone */
 };
 
 enum {

@@ -7,3 +7,10 @@ struct rc *inside_core(chronik_meta *m)
 {
     return m && m->stage == STAGE_RUNNING && !m->closing ? m->rc : NULL;
 }
+
+uint64_t inside_replica(chronik_meta *engine);
+
+uint64_t inside_replica(chronik_meta *m)
+{
+    return m && (m->stage == STAGE_OPENED || m->stage == STAGE_RUNNING) ? m->id.replica : 0;
+}

@@ -108,32 +108,33 @@ void judge_image(struct node *n, const struct meta_image *i)
 
 const char *judge_rest(void)
 {
-    static char text[200];
-    uint64_t commit = 0, seq = 0;
-    int leaders = 0;
+    static char text[300];
+    struct node *leader = operator_leader();
+    struct rc_status top, st;
+    struct meta_status s, of;
+    if (!leader)
+        return "no leader";
+    rc_status(node_core(leader), &top);
+    meta_status_get(leader->m, &of);
+    if (top.conf.outgoing.n > 0)
+        return "the joint configuration is not left";
     for (int i = 0; i < q.n; i++) {
         struct node *n = &q.nodes[i];
         struct rc *rc = node_core(n);
-        struct rc_status st;
-        struct meta_status s;
+        if (!operator_member(n))
+            continue;
         snprintf(text, sizeof text, "node %d has no core", n->id);
         if (!rc)
             return text;
         rc_status(rc, &st);
         meta_status_get(n->m, &s);
-        leaders += st.role == RC_LEADER;
-        if (i == 0) {
-            commit = st.commit;
-            seq = s.seq;
-        }
         snprintf(text, sizeof text,
                  "node %d: role %d term %llu commit %llu applied %llu last %llu seq %llu, registered %d, open %llu; %s",
                  n->id, st.role, U(st.term), U(st.commit), U(s.applied_index), U(st.last), U(s.seq), n->registered,
                  U(s.open + s.queued), s.engine_stalled);
-        if (!n->registered || st.commit != commit || st.last != st.commit || s.engine.applied != s.engine.committed ||
-            s.seq != seq || s.open + s.queued > 0)
+        if (!n->registered || st.commit != top.last || st.last != top.last || s.engine.applied != s.engine.committed ||
+            s.seq != of.seq || s.open + s.queued > 0 || (st.role == RC_LEADER) != (n == leader))
             return text;
     }
-    snprintf(text, sizeof text, "%d leaders", leaders);
-    return leaders == 1 ? NULL : text;
+    return NULL;
 }

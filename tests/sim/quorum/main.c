@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "plugins/meta-raft/core/mutants.h"
+#include "plugins/meta-raft/core/tracker.h"
 
 #define U(v) ((unsigned long long)(v))
 
@@ -199,6 +200,14 @@ static void heal(void)
         revive(&q.nodes[i]);
     }
     rest("after healing");
+    for (int i = 0; i < 60 && (q.restless || q.first < q.n) && !q.why[0] && !operator_restore(); i++) {
+        look_for(500 * SIM_MS);
+        if (i == 59)
+            quorum_break("not every node is a voter after 60 tries");
+    }
+    rest("after all are voters");
+    if (!q.why[0] && !operator_restore())
+        quorum_break("not every node is a voter");
     for (int i = 0; i < q.n && !q.why[0]; i++)
         client_ids(&q.nodes[i]);
     rest("after a last command of each node");
@@ -219,6 +228,10 @@ static void trouble(void)
             client();
         if (sim_rand(q.w, 100) < faults)
             fault();
+        if (q.restless && sim_rand(q.w, 100) < 4)
+            operator_change();
+        if (q.restless && sim_rand(q.w, 100) < 2)
+            operator_wipe();
         look_for((int64_t)sim_rand(q.w, 60) * SIM_MS);
     }
 }
@@ -230,8 +243,10 @@ static void print_nodes(void)
         struct rc *rc = node_core(&q.nodes[i]);
         struct rc_peer peers[RC_MAX_MEMBERS];
         struct rc_status st;
+        char conf[400];
         if (!rc) {
-            printf("  node %d: no core%s\n", i + 1, sim_up(q.nodes[i].os) ? "" : ", the machine is off");
+            printf("  node %d, %llx: no core%s\n", i + 1, U(q.nodes[i].m ? inside_replica(q.nodes[i].m->engine) : 0),
+                   sim_up(q.nodes[i].os) ? "" : ", the machine is off");
             continue;
         }
         rc_status(rc, &st);
@@ -240,6 +255,8 @@ static void print_nodes(void)
                "%llu\n",
                i + 1, st.role, U(st.term), U(st.lead), U(st.first), U(st.applied), U(st.handed), U(st.commit),
                U(st.persisted), U(st.last));
+        printf("    is %llx, knows %s\n", U(inside_replica(q.nodes[i].m->engine)),
+               rc_conf_text(&st.conf, conf, sizeof conf));
         for (uint32_t k = 0; st.role == RC_LEADER && k < rc_peers(rc, peers, RC_MAX_MEMBERS); k++)
             printf("    %llx: flow %d match %llu next %llu%s%s inflight %u%s\n", U(peers[k].id), peers[k].flow,
                    U(peers[k].match), U(peers[k].next), peers[k].paused ? " paused" : "",
@@ -253,11 +270,15 @@ static void one(uint64_t seed)
     q.counts = counts;
     q.w = sim_world_new(seed);
     q.n = opt.nodes ? opt.nodes : (int[]){1, 3, 3, 3, 5, 7}[sim_rand(q.w, 6)];
+    q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
+    q.restless = q.n > 1 && sim_rand(q.w, 2) == 0;
     q.snapshot_bytes = 4000 + (int64_t)sim_rand(q.w, 30000);
     sim_stalls(q.w, (unsigned)sim_rand(q.w, 8), (int64_t)(1 + sim_rand(q.w, 20)) * SIM_MS);
-    for (int i = 1; i <= q.n; i++)
-        snprintf(q.voters + strlen(q.voters), sizeof q.voters - strlen(q.voters), "%s%d@n%d:9093", i > 1 ? "," : "", i,
-                 i);
+    for (int i = 1; i <= q.first; i++) {
+        size_t v = strlen(q.voters), t = strlen(q.servers);
+        snprintf(q.voters + v, sizeof q.voters - v, "%s%d@n%d:9093", i > 1 ? "," : "", i, i);
+        snprintf(q.servers + t, sizeof q.servers - t, "%sn%d:9093", i > 1 ? "," : "", i);
+    }
     for (int i = 0; i < q.n; i++)
         node_init(&q.nodes[i], i + 1);
     for (int i = 0; i < q.n && !q.why[0]; i++) {
@@ -291,9 +312,9 @@ static void print(void)
         U(counts->unknown), U(counts->barriers), U(counts->elections));
     printf(
         "kills %llu, power cuts %llu, restarts %llu; links cut %llu, streams reset %llu, clock jumps %llu, disks full "
-        "%llu; snapshots asked %llu, transfers %llu\n",
+        "%llu; snapshots asked %llu, transfers %llu, changes of members %llu, disks lost %llu\n",
         U(counts->kills), U(counts->cuts), U(counts->restarts), U(counts->links), U(counts->resets), U(counts->jumps),
-        U(counts->full), U(counts->snapshots), U(counts->transfers));
+        U(counts->full), U(counts->snapshots), U(counts->transfers), U(counts->changes), U(counts->wiped));
 }
 
 static bool parse(int argc, char **argv)

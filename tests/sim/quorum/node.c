@@ -21,10 +21,20 @@ static int32_t get_i64(void *arg, const char *key, int64_t *out)
 
 static int32_t get_str(void *arg, const char *key, const char **out)
 {
-    if (strcmp(key, "controller.quorum.voters") != 0 || q.n == 1)
+    struct node *n = arg;
+    bool named = n->id <= q.first;
+    *out = NULL;
+    if (q.n == 1)
         return CHRONIK_E_NOTFOUND;
-    *out = q.voters;
-    return CHRONIK_DONE;
+    if (named && strcmp(key, "controller.quorum.voters") == 0)
+        *out = q.voters;
+    else if (!named && strcmp(key, "controller.quorum.bootstrap.servers") == 0)
+        *out = q.servers;
+    else if (!named && strcmp(key, "controller.listener.names") == 0)
+        *out = "CONTROLLER";
+    else if (!named && strcmp(key, "listeners") == 0)
+        *out = n->listeners;
+    return *out ? CHRONIK_DONE : CHRONIK_E_NOTFOUND;
 }
 
 static void on_dir_failed(void *arg, uint32_t dir, const char *text)
@@ -96,6 +106,7 @@ void node_init(struct node *n, int id)
 {
     *n = (struct node){.id = id};
     snprintf(n->name, sizeof n->name, "n%d", id);
+    snprintf(n->listeners, sizeof n->listeners, "CONTROLLER://n%d:9093", id);
     n->os = sim_node(q.w, n->name);
     n->kv = meta_kv_mem_new();
 }
@@ -125,6 +136,37 @@ void node_kill(struct node *n, bool power)
         q.counts->kills++;
         sim_kill(n->os);
     }
+}
+
+static void unlink_one(void *arg, const char *name, bool is_dir)
+{
+    struct node *n = arg;
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", n->wiping, name);
+    if (!is_dir)
+        os_unlink(n->os, path);
+}
+
+static void wipe(void *arg)
+{
+    static const char *const folders[] = {"/meta-raft/log", "/meta-raft"};
+    struct node *n = arg;
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        n->wiping = folders[i];
+        os_list(n->os, folders[i], unlink_one, n);
+        os_sync_dir(n->os, folders[i]);
+    }
+}
+
+void node_wipe(struct node *n)
+{
+    q.counts->wiped++;
+    sim_restart(n->os);
+    sim_call(n->os, wipe, n);
+    sim_disk_settle(n->os);
+    n->kv->close(n->kv);
+    n->kv = meta_kv_mem_new();
+    node_start(n);
 }
 
 void node_restart(struct node *n)

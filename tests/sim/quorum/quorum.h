@@ -16,8 +16,9 @@ enum { QUORUM_NODES = 7, QUORUM_LOG = 32768, QUORUM_TERMS = 8192, QUORUM_CLIENT_
 struct node {
     struct os *os;
     int id; /* node.id, from 1 */
-    char name[8];
+    char name[8], listeners[40];
     bool running; /* started and not ended since */
+    const char *wiping;
     bool failing; /* its disk was made to fail: it may end by itself */
     struct plugin_host *host;
     struct meta *m;
@@ -52,9 +53,12 @@ struct quorum {
     struct sim_world *w;
     struct counts *counts; /* shared by all processes of a run */
     int n;
+    int first; /* nodes 1 to this are the voters that the settings name; the others join */
     struct node nodes[QUORUM_NODES];
-    char voters[512];
+    char voters[512], servers[512];
     int64_t snapshot_bytes;
+    int64_t removed_at; /* when the operator last asked for a removal */
+    bool restless; /* members change, disks are lost */
     /* the judge */
     int leader_of[QUORUM_TERMS];
     struct {
@@ -80,17 +84,27 @@ void quorum_break(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void node_init(struct node *n, int id);
 void node_start(struct node *n); /* the machine is up: a new process; it does not wait */
 void node_kill(struct node *n, bool power);
+void node_wipe(struct node *n);             /* the machine is off: its disk is lost; starts as a new replica */
 void node_restart(struct node *n);          /* after node_kill, or after it ended by itself */
 struct rc *node_core(const struct node *n); /* NULL: not running, or its core is not made yet */
 
 /* inside.c: the core of an instance of the module, or NULL. Apart from the rest because both sides have names alike. */
 struct rc *inside_core(chronik_meta *engine);
+uint64_t inside_replica(chronik_meta *engine); /* 0: not known yet */
 
 /* clients.c */
 void client_topic(struct node *n);
 void client_ids(struct node *n);
 void client_barrier(struct node *n);
 void client_check(struct node *n); /* at rest: everything that was acknowledged is in this node's image, once */
+
+/* operator.c: what people do to a quorum */
+struct node *operator_leader(void); /* of the highest term; NULL */
+void operator_change(void);         /* a random change of the members, asked of the leader */
+void operator_wipe(void);           /* a disk is lost, when the quorum can bear it and is calm */
+/* One step towards every node being a voter; true: all are, and nobody else. */
+bool operator_restore(void);
+bool operator_member(const struct node *n); /* as the leader has applied it */
 
 /* judge.c */
 bool judge_look(void *arg); /* after each step of the world; true: broken */

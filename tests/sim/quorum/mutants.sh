@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Proves the simulation of the quorum: each named bug of the shell must be noticed. One TAP line a bug, with the seed that
+# noticed it. Without arguments a third of them, another one each day.   mutants.sh [SEEDS [NAME...|all]]
+set -uo pipefail
+program=${CHRONIK_BUILD:-.}/tests/sim/quorum/quorum-sim seeds=${1:-1500} missed=0 k=0
+[ -x "$program" ] || { echo "skip: quorum-sim was not built"; exit 77; }
+[ $# -gt 0 ] && shift
+every="raft_message_before_sync raft_ack_before_sync raft_state_not_written raft_barrier_without_quorum
+raft_entries_delivered_again raft_older_snapshot_unanswered raft_snapshot_not_synced raft_silence_not_probed
+raft_id_held_by_the_dead raft_install_before_log raft_forms_with_majority"
+names=$*
+if [ -z "$names" ]; then
+    for m in $every; do
+        k=$((k + 1))
+        [ $((k % 3)) = $((10#$(date +%j) % 3)) ] && names="$names $m"
+    done
+fi
+[ "$names" != all ] || names=$every
+for m in $names; do
+    out= from=1
+    while [ -z "$out" ] && [ "$from" -le "$seeds" ]; do # a few more each time
+        to=$((from * 4 < seeds ? from * 4 : seeds))
+        out=$("$program" --mutant "$m" --seeds "$from-$to" 2>&1 | sed -n 's/^quorum: seed \([0-9]*\) failed.*/\1/p' | sort -n | head -1)
+        from=$((to + 1))
+    done
+    if [ -n "$out" ]; then
+        echo "ok - $m is noticed by seed $out"
+    else
+        echo "not ok - $m is not noticed by $seeds seeds"
+        missed=$((missed + 1))
+    fi
+done
+[ "$missed" = 0 ]
