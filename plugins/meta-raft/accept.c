@@ -130,7 +130,6 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
     in->heard = net_now(m);
     if (!in->welcome)
         return type == WIRE_HELLO && !in->from.replica && greet(c, in, p, n);
-    in->heard = net_now(m);
     switch (type) {
     case WIRE_FORM:
         return form_told(m, &in->from, p, n);
