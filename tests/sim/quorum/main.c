@@ -200,13 +200,13 @@ static void heal(void)
         revive(&q.nodes[i]);
     }
     rest("after healing");
-    for (int i = 0; i < 60 && (q.restless || q.first < q.n) && !q.why[0] && !operator_restore(); i++) {
+    for (int i = 0; i < 60 && (q.restless || q.first < q.n) && !q.why[0] && !operator_restore(i); i++) {
         look_for(500 * SIM_MS);
         if (i == 59)
             quorum_break("not every node is a voter after 60 tries");
     }
     rest("after all are voters");
-    if (!q.why[0] && !operator_restore())
+    if (!q.why[0] && !operator_restore(0))
         quorum_break("not every node is a voter");
     for (int i = 0; i < q.n && !q.why[0]; i++)
         client_ids(&q.nodes[i]);

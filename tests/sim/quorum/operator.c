@@ -111,7 +111,7 @@ void operator_change(void)
     change(leader, op, n);
 }
 
-bool operator_restore(void)
+bool operator_restore(int tries)
 {
     struct node *leader = operator_leader();
     struct rc_status st;
@@ -122,6 +122,11 @@ bool operator_restore(void)
         uint64_t replica = replica_of(&q.nodes[i]);
         if (!replica || has(&st.conf.voters, replica))
             continue;
+        /* A removed replica that was not told dials those whom it knew, which need not be the leader. */
+        if (tries > 30 && !operator_member(&q.nodes[i]) && tries % 10 == 0) {
+            node_kill(&q.nodes[i], false);
+            node_wipe(&q.nodes[i]);
+        }
         change(leader, has(&st.conf.learners, replica) ? CHRONIK_META_PROMOTE : CHRONIK_META_ADD_LEARNER, &q.nodes[i]);
         return false;
     }
@@ -136,7 +141,7 @@ void operator_wipe(void)
     struct rc_conf conf;
     uint32_t there;
     if (q.removed_at && sim_now(q.w) - q.removed_at < 10 * SIM_S)
-        return; /* what was asked for may still be on its way */
+        return;                                                /* what was asked for may still be on its way */
     if (!calm(&conf, &there) || there < conf.voters.n / 2 + 2) /* one less is still more than half */
         return;
     node_kill(n, true);

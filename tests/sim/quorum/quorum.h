@@ -58,7 +58,7 @@ struct quorum {
     char voters[512], servers[512];
     int64_t snapshot_bytes;
     int64_t removed_at; /* when the operator last asked for a removal */
-    bool restless; /* members change, disks are lost */
+    bool restless;      /* members change, disks are lost */
     /* the judge */
     int leader_of[QUORUM_TERMS];
     struct {
@@ -103,7 +103,7 @@ struct node *operator_leader(void); /* of the highest term; NULL */
 void operator_change(void);         /* a random change of the members, asked of the leader */
 void operator_wipe(void);           /* a disk is lost, when the quorum can bear it and is calm */
 /* One step towards every node being a voter; true: all are, and nobody else. */
-bool operator_restore(void);
+bool operator_restore(int tries);
 bool operator_member(const struct node *n); /* as the leader has applied it */
 
 /* judge.c */
