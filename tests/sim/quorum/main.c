@@ -20,6 +20,7 @@ static struct options {
     uint64_t from, to;
     int nodes; /* 0: random */
     const char *mutant;
+    void (*scene)(void); /* NULL: random trouble */
 } opt = {.from = 1, .to = 20};
 
 static struct counts *counts;
@@ -71,7 +72,7 @@ static void mend_net(void)
 
 static void hurt_disk(struct node *n)
 {
-    if (sim_rand(q.w, 2) == 0) {
+    if (node_core(n) && sim_rand(q.w, 2) == 0) { /* a first start on a full disk is refused with a sentence */
         sim_disk_budget(n->os, 0);
         q.counts->full++;
     } else {
@@ -149,7 +150,7 @@ static void fault(void)
 
 /* ---- one seed ---- */
 
-static bool look_for(int64_t ns)
+bool quorum_run(int64_t ns)
 {
     sim_run(q.w, sim_now(q.w) + ns, 0, judge_look, NULL);
     return !judge_look(NULL);
@@ -169,12 +170,12 @@ static void client(void)
         client_topic(n);
 }
 
-static void rest(const char *when)
+void quorum_rest(const char *when)
 {
     const char *missing = "";
     int64_t end = sim_now(q.w) + 40 * SIM_S;
     while (sim_now(q.w) < end && !q.why[0]) {
-        if (!look_for(50 * SIM_MS))
+        if (!quorum_run(50 * SIM_MS))
             return;
         missing = judge_rest();
         if (!missing)
@@ -199,22 +200,22 @@ static void heal(void)
         mend_disk(&q.nodes[i]);
         revive(&q.nodes[i]);
     }
-    rest("after healing");
+    quorum_rest("after healing");
     for (int i = 0; i < 60 && (q.restless || q.first < q.n) && !q.why[0] && !operator_restore(i); i++) {
-        look_for(500 * SIM_MS);
+        quorum_run(500 * SIM_MS);
         if (i == 59)
             quorum_break("not every node is a voter after 60 tries");
     }
-    rest("after all are voters");
+    quorum_rest("after all are voters");
     if (!q.why[0] && !operator_restore(0))
         quorum_break("not every node is a voter");
     for (int i = 0; i < q.n && !q.why[0]; i++)
         client_ids(&q.nodes[i]);
-    rest("after a last command of each node");
+    quorum_rest("after a last command of each node");
     for (int i = 0; i < q.n && !q.why[0]; i++)
         client_check(&q.nodes[i]);
     if (!q.why[0] && open_op())
-        look_for(6 * SIM_S); /* what found no leader is told so in the end */
+        quorum_run(6 * SIM_S); /* what found no leader is told so in the end */
     if (!q.why[0] && open_op())
         quorum_break("a %s of node %d was never answered", open_op()->kind == OP_BARRIER ? "read barrier" : "proposal",
                      open_op()->node->id);
@@ -232,7 +233,7 @@ static void trouble(void)
             operator_change();
         if (q.restless && sim_rand(q.w, 100) < 2)
             operator_wipe();
-        look_for((int64_t)sim_rand(q.w, 60) * SIM_MS);
+        quorum_run((int64_t)sim_rand(q.w, 60) * SIM_MS);
     }
 }
 
@@ -264,12 +265,13 @@ static void print_nodes(void)
     }
 }
 
-static void one(uint64_t seed)
+/* Nodes that are made and not started; nodes 0: any number. */
+static void begin(uint64_t seed, int nodes)
 {
     memset(&q, 0, sizeof q);
     q.counts = counts;
     q.w = sim_world_new(seed);
-    q.n = opt.nodes ? opt.nodes : (int[]){1, 3, 3, 3, 5, 7}[sim_rand(q.w, 6)];
+    q.n = nodes ? nodes : (int[]){1, 3, 3, 3, 5, 7}[sim_rand(q.w, 6)];
     q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
     q.restless = q.n > 1 && sim_rand(q.w, 2) == 0;
     q.snapshot_bytes = 4000 + (int64_t)sim_rand(q.w, 30000);
@@ -281,13 +283,10 @@ static void one(uint64_t seed)
     }
     for (int i = 0; i < q.n; i++)
         node_init(&q.nodes[i], i + 1);
-    for (int i = 0; i < q.n && !q.why[0]; i++) {
-        node_start(&q.nodes[i]);
-        look_for((int64_t)sim_rand(q.w, 2000) * SIM_MS);
-    }
-    trouble();
-    if (!q.why[0])
-        heal();
+}
+
+static void end(uint64_t seed)
+{
     counts->seeds++;
     counts->virtual_ms += (uint64_t)(sim_now(q.w) / SIM_MS);
     if (q.why[0]) {
@@ -299,6 +298,31 @@ static void one(uint64_t seed)
     for (int i = 0; i < q.n; i++)
         q.nodes[i].kv->close(q.nodes[i].kv);
     sim_world_free(q.w);
+}
+
+static void scene(uint64_t seed)
+{
+    begin(seed, 3);
+    q.first = 3;
+    for (int i = 0; i < q.n; i++)
+        node_start(&q.nodes[i]);
+    quorum_rest("after the start");
+    if (!q.why[0])
+        opt.scene();
+    end(seed);
+}
+
+static void one(uint64_t seed)
+{
+    begin(seed, opt.nodes);
+    for (int i = 0; i < q.n && !q.why[0]; i++) {
+        node_start(&q.nodes[i]);
+        quorum_run((int64_t)sim_rand(q.w, 2000) * SIM_MS);
+    }
+    trouble();
+    if (!q.why[0])
+        heal();
+    end(seed);
 }
 
 /* ---- the program ---- */
@@ -331,6 +355,10 @@ static bool parse(int argc, char **argv)
             opt.nodes = (int)strtol(argv[++i], &end, 10);
             if (*end || opt.nodes < 1 || opt.nodes > QUORUM_NODES)
                 return false;
+        } else if (strcmp(argv[i], "--scene") == 0 && i + 1 < argc) {
+            opt.scene = quorum_scene(argv[++i]);
+            if (!opt.scene)
+                return false;
         } else if (strcmp(argv[i], "--mutant") == 0 && i + 1 < argc) {
             opt.mutant = argv[++i];
         } else {
@@ -343,7 +371,7 @@ static bool parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
-        fputs("usage: quorum-sim [--seeds A-B] [--nodes N] [--mutant NAME]\n", stderr);
+        fputs("usage: quorum-sim [--seeds A-B] [--nodes N] [--mutant NAME] [--scene NAME]\n", stderr);
         return 2;
     }
     counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -352,7 +380,7 @@ int main(int argc, char **argv)
     if (opt.mutant)
         chronik_mutant = opt.mutant;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    unsigned failed = sim_seeds("quorum", opt.from, opt.to - opt.from + 1, one);
+    unsigned failed = sim_seeds("quorum", opt.from, opt.to - opt.from + 1, opt.scene ? scene : one);
     print();
     printf("seeds %llu-%llu: %u failed\n", U(opt.from), U(opt.to), failed);
     return failed > 0;

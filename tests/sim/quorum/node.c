@@ -164,6 +164,7 @@ void node_wipe(struct node *n)
     sim_restart(n->os);
     sim_call(n->os, wipe, n);
     sim_disk_settle(n->os);
+    sim_disk_budget(n->os, UINT64_MAX); /* a new disk */
     n->kv->close(n->kv);
     n->kv = meta_kv_mem_new();
     node_start(n);

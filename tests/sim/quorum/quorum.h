@@ -80,6 +80,12 @@ extern struct quorum q;
 /* Notes what broke (the first time); the run ends at the next look. */
 void quorum_break(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* main.c */
+bool quorum_run(int64_t ns);        /* virtual time; false: broken */
+void quorum_rest(const char *when); /* runs until all is at rest; breaks after 40 s */
+/* scenes.c: what is played on a formed quorum of three, by its name; NULL: there is none. */
+void (*quorum_scene(const char *name))(void);
+
 /* node.c */
 void node_init(struct node *n, int id);
 void node_start(struct node *n); /* the machine is up: a new process; it does not wait */
