@@ -105,15 +105,13 @@ class Table:
               flush=True)
 
     def check(self, name, body):
-        """Runs body() as a test of this name (or of what name() says afterwards); what it raises is the reason of its failure. True
-        unless it failed."""
+        """Runs body() as a test of this name, or of what name() says afterwards; what it raises is the reason of its failure."""
         why = ""
         try:
             body()
         except Exception as e:  # every failure is one line of the table
             why = f"{type(e).__name__}: {e}"
         self.row(name() if callable(name) else name, why)
-        return not why
 
     def end(self):
         print(f"1..{self.count}")

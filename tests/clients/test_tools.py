@@ -227,6 +227,12 @@ def the_performance_consumer_reads_what_the_performance_producer_wrote(tools):
 
 
 @test
+def records_travel_from_end_to_end(tools):
+    text = tools("e2e-latency", "--topic", "verified", "--num-records", "200", "--producer-acks", "all", "--record-size", "100")
+    says(text, r"^Avg latency: [\d.]+ ms", r"^Percentiles: 50th = \d+")
+
+
+@test
 def the_cluster_its_versions_and_features_are_shown(tools):
     text = tools("broker-api-versions")
     for name, key in (("Produce", 0), ("Fetch", 1), ("Metadata", 3), ("CreateTopics", 19), ("DescribeCluster", 60)):

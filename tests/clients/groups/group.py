@@ -183,5 +183,5 @@ def joins_leaves_and_kills(group, producer, rounds):
 
 
 def create(address, topic):
-    """A topic of the group's partitions, by its first record's auto-creation."""
+    """A topic with as many partitions as the broker gives to one that is created by being asked for."""
     run(["kcat", "-b", address, "-L", "-t", topic, "-X", "allow.auto.create.topics=true"], timeout=30)
