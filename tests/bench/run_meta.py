@@ -216,8 +216,8 @@ def measure(args, program, quorums):
     return {k: {f: statistics.median(r[f] for r in v) for f in v[0]} for k, v in results.items()}
 
 
-def elections(args, program, build, work):
-    """Milliseconds without a commit after kill -9 of the leader, seen by a client of a node that lives on."""
+def elections(args, build, work):
+    """Milliseconds from kill -9 of the leader until another one has committed in a term of its own, as its status says."""
     q = Chronik("raft x3", build, work, "raft", 3)
     gaps = []
     try:
@@ -225,20 +225,23 @@ def elections(args, program, build, work):
         q.prepare()
         for k in range(args.kills):
             leader = q.leader()
+            before = json.loads(q.ask(leader, "/status"))["meta"]
             others = [i for i in range(3) if i != leader]
-            command = [program, "gap", "-peer", "chronik", "-only", "-at",
-                       ",".join(f"127.0.0.1:{q.ports[i]}" for i in others), "-seconds=3"]
-            client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            time.sleep(1)
             q.members[leader].kill()
-            out, err = client.communicate(timeout=60)
-            if client.returncode != 0:
-                raise Failed(f"kill {k + 1}: {err.strip()}")
-            gaps.append(json.loads(out)["gap_ms"])
-            say(f"kill {k + 1}: node {leader + 1} led; {gaps[-1]:.0f} ms without a commit")
+            since = time.monotonic()
+            while True:
+                states = [json.loads(q.ask(i, "/status"))["meta"] for i in others]
+                if any(s["role"] == "leader" and s["epoch"] > before["epoch"] and s["committed"] > before["committed"]
+                       for s in states):
+                    break
+                if time.monotonic() - since > 30:
+                    raise Failed(f"kill {k + 1}: nobody leads after 30 s: {states}")
+                time.sleep(0.002)
+            gaps.append((time.monotonic() - since) * 1e3)
+            say(f"kill {k + 1}: node {leader + 1} led; {gaps[-1]:.0f} ms")
             q.members[leader].start()
             q.wait()
-            time.sleep(0.3)
+            time.sleep(0.5)
     finally:
         q.end()
     return gaps
@@ -264,8 +267,8 @@ def page(results, gaps, args):
             lines.append(f"| {a} to {b} | " + " | ".join(
                 f"{results[a, c]['commands_per_s'] / results[b, c]['commands_per_s']:.1f}" for c in CLIENTS) + " |")
     if gaps:
-        lines += ["", f"After kill -9 of the leader of three, with default timeouts, a client of another node is without a "
-                  f"commit for {statistics.median(gaps):.0f} ms in the median and {max(gaps):.0f} ms at most, of {len(gaps)} "
+        lines += ["", f"After kill -9 of the leader of three, with default timeouts, another one has committed in its own "
+                  f"term after {statistics.median(gaps):.0f} ms in the median and {max(gaps):.0f} ms at most, of {len(gaps)} "
                   "kills."]
     return "\n".join(lines) + "\n"
 
@@ -292,7 +295,7 @@ def main():
             say("etcd is not installed (Debian: etcd-server): its rows are left out")
             make = {k: v for k, v in make.items() if not k.startswith("etcd")}
         results = measure(args, program, [f() for k, f in make.items() if not wanted or k in wanted])
-        gaps = elections(args, program, args.build, work) if args.kills and (not wanted or "kills" in wanted) else []
+        gaps = elections(args, args.build, work) if args.kills and (not wanted or "kills" in wanted) else []
         text = page(results, gaps, args)
         print(text, end="")
         if not wanted:
