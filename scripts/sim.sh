@@ -21,7 +21,7 @@ make -s -C build "$program" >&2
 if [ "$what" = mutants ] && [ $# -eq 0 ]; then # all: the core's, then the shell's
     make -s -C build tests/sim/quorum/quorum-sim >&2
     status=0
-    "build/$program" --seeds 1-4000 || status=1
+    "build/$program" --seeds 1-12000 || status=1
     CHRONIK_BUILD=build bash tests/sim/quorum/mutants.sh 1500 all || status=1
     exit $status
 fi
