@@ -203,10 +203,11 @@ static bool look_at(struct slot *s, const struct meta_image *i)
     struct coord *c = s->coord;
     struct meta_slot row = meta_slot_of(i, (int32_t)s->no);
     bool nobodys = row.broker < 0 || !meta_broker_alive(i, row.broker);
-    if (row.broker == c->o.node_id && s->state == SLOT_ACTIVE && s->epoch == row.epoch)
+    int state = __atomic_load_n(&s->state, __ATOMIC_RELAXED); /* coord_stop may give it up meanwhile */
+    if (row.broker == c->o.node_id && state == SLOT_ACTIVE && s->epoch == row.epoch)
         return false;
     /* Another's; or ours under another epoch, so that somebody had it meanwhile. */
-    if (s->state >= SLOT_LOADING || (s->state == SLOT_UNKNOWN && !nobodys))
+    if (state >= SLOT_LOADING || (state == SLOT_UNKNOWN && !nobodys))
         coord_give_up(s);
     if (row.broker != c->o.node_id) {
         if (nobodys)
@@ -214,10 +215,13 @@ static bool look_at(struct slot *s, const struct meta_image *i)
         return false;
     }
     os_mutex_lock(&s->mu);
-    __atomic_store_n(&s->state, SLOT_LOADING, __ATOMIC_RELAXED);
-    s->epoch = row.epoch;
+    bool ours = !__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE);
+    if (ours) {
+        __atomic_store_n(&s->state, SLOT_LOADING, __ATOMIC_RELAXED);
+        s->epoch = row.epoch;
+    }
     os_mutex_unlock(&s->mu);
-    return true;
+    return ours;
 }
 
 static bool load_rows(struct coord *c, const struct meta_image *i, struct arena *a)

@@ -200,8 +200,11 @@ static int32_t reader_open(struct reader *r, uint32_t dir, uint32_t kind, uint32
     if (memcmp(head, magic, 8) || get_le32(head + 12) != r->head_crc || get_le32(head + 24) > sizeof out->head)
         return damaged(r, 0, "the header's checksum is wrong");
     if (get_le32(head + 8) != FORMAT)
-        return errtext_set(r->e, CHRONIK_E_VERSION, "file %s/%s has container version %u, this build reads %d",
-                           r->folder, r->name, get_le32(head + 8), FORMAT);
+        return errtext_set(
+            r->e, CHRONIK_E_VERSION,
+            "file %s/%s, offset 8: container version %u, this build reads %d; start the release that wrote "
+            "it; if none did, it is damaged: restore it from a backup or a replica",
+            r->folder, r->name, get_le32(head + 8), FORMAT);
     if (get_le32(head + 16) != kind)
         return damaged(r, 16, "it is another kind of file");
     *out = (struct snapfile_info){.kind = kind, .version = get_le32(head + 20), .head_n = get_le32(head + 24)};
