@@ -1,7 +1,21 @@
 /* alter_replica_log_dirs.c: AlterReplicaLogDirs (34): wishes for the data directory of partitions on this broker
- * (KIP-113). Where a partition lies there already, that is the whole answer. */
+ * (KIP-113). The answer says that a move has begun; DescribeLogDirs shows it until it ends. */
 #include "api/rows.h"
 #include "api/api.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+
+LOG_SUBSYSTEM("api");
+
+/* Any thread, when the move has ended. */
+static void moved(struct part_move *m, int16_t error)
+{
+    if (error != KAFKA_NONE)
+        log_warn("a partition was not moved to data directory number %u: %s", m->dir, kafka_code_name(error));
+    free(m);
+}
 
 static int32_t dir_of(const struct api *a, struct wire_str path)
 {
@@ -16,17 +30,22 @@ static int32_t dir_of(const struct api *a, struct wire_str path)
 static int16_t move(struct api_req *r, struct wire_str path, struct wire_str topic, int32_t index)
 {
     struct part *part;
-    struct chronik_part_stat st;
     int32_t dir = dir_of(r->api, path);
     if (dir < 0)
         return KAFKA_LOG_DIR_NOT_FOUND;
     int16_t rc = api_part(r, &topic, NULL, index, &part);
     if (rc != KAFKA_NONE)
         return rc == KAFKA_NOT_LEADER_OR_FOLLOWER ? KAFKA_REPLICA_NOT_AVAILABLE : rc;
-    part_stat(part, &st);
+    struct part_move *m = calloc(1, sizeof *m);
+    if (m) {
+        m->dir = (uint32_t)dir;
+        m->fn = moved;
+        rc = part_move(part, m);
+        if (rc != KAFKA_NONE)
+            free(m);
+    }
     part_unref(part);
-    /* Kafka's code for a directory that cannot take the partition. */
-    return st.dir == (uint32_t)dir ? KAFKA_NONE : KAFKA_KAFKA_STORAGE_ERROR;
+    return m ? rc : KAFKA_UNKNOWN_SERVER_ERROR;
 }
 
 static bool add_topic(struct api_req *r, struct wire_alter_replica_log_dirs_response *resp, struct wire_str path,

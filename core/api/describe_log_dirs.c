@@ -32,10 +32,10 @@ static int by_name(const void *a, const void *b)
     return c ? c : (part_index(*x) > part_index(*y)) - (part_index(*x) < part_index(*y));
 }
 
-/* Adds a partition to its directory; partitions come sorted by topic. */
-static void add(struct api_req *r, struct listing *l, struct part *p, const struct chronik_part_stat *st)
+/* Adds a partition to a directory; partitions come sorted by topic. */
+static void add(struct api_req *r, struct listing *l, struct part *p, uint32_t dir_no, bool future, uint64_t bytes)
 {
-    struct wire_describe_log_dirs_response_result *dir = &l->resp.results.v[st->dir];
+    struct wire_describe_log_dirs_response_result *dir = &l->resp.results.v[dir_no];
     struct wire_describe_log_dirs_response_topic *t = dir->topics.n ? &dir->topics.v[dir->topics.n - 1] : NULL;
     if (!t || !wire_str_is(t->name, part_topic(p))) {
         t = &dir->topics.v[dir->topics.n++];
@@ -44,7 +44,7 @@ static void add(struct api_req *r, struct listing *l, struct part *p, const stru
             t == dir->topics.v ? dir->topics.v[0].partitions.v : (t - 1)->partitions.v + (t - 1)->partitions.n;
     }
     t->partitions.v[t->partitions.n++] = (struct wire_describe_log_dirs_response_partition){
-        .partition_index = part_index(p), .partition_size = (int64_t)st->bytes};
+        .partition_index = part_index(p), .partition_size = (int64_t)bytes, .is_future_key = future};
 }
 
 static void fill_dir(struct api_req *r, struct wire_describe_log_dirs_response_result *dir, uint32_t i, size_t n_parts,
@@ -81,10 +81,15 @@ static void fill(struct api_req *r)
         qsort(all, n, sizeof *all, by_name);
     for (size_t i = 0; all && i < n; i++) {
         struct chronik_part_stat st;
+        uint32_t now;
+        int32_t next;
         if (!l->failed && wanted(l->q, all[i])) {
             part_stat(all[i], &st);
-            if (st.dir < dirs)
-                add(r, l, all[i], &st);
+            part_dirs(all[i], &now, &next);
+            if (now < dirs)
+                add(r, l, all[i], now, false, st.bytes);
+            if (next >= 0 && (uint32_t)next < dirs)
+                add(r, l, all[i], (uint32_t)next, true, 0); /* the copy that is being made */
         }
         part_unref(all[i]);
     }
