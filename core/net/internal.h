@@ -132,7 +132,7 @@ struct net {
     uint32_t n_listeners;
     void (*done)(void *arg);
     void *done_arg;
-    bool stop_called;
+    bool stop_called, ended; /* ended: `done` was called, or nobody had asked yet */
     struct os_flag all_stopped;
 };
 

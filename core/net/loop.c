@@ -182,6 +182,7 @@ static void check_stopped(struct net_loop *l)
     void (*done)(void *arg) = n->done;
     void *arg = n->done_arg;
     n->done = NULL;
+    n->ended = true;
     os_mutex_unlock(&n->lock);
     if (done)
         done(arg);

@@ -199,13 +199,16 @@ void net_stop(struct net *n, int64_t grace_ns, void (*done)(void *arg), void *ar
     os_mutex_lock(&n->lock);
     bool first = !n->stop_called;
     n->stop_called = true;
-    if (first) {
+    bool ended = n->ended;
+    if (done && !ended) { /* whoever asks to be told may come after one who only hurries */
         n->done = done;
         n->done_arg = arg;
     }
     if (at < atomic_load(&n->stop_at))
         atomic_store(&n->stop_at, at);
     os_mutex_unlock(&n->lock);
+    if (done && ended)
+        done(arg);
     os_exec_post(n->loops[0].exec, &n->loops[0].stop_task);
     for (uint32_t i = 1; i < n->n_loops && !first; i++)
         os_exec_post(n->loops[i].exec, &n->loops[i].stop_task);

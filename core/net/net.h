@@ -91,8 +91,8 @@ struct os_exec *net_loop(const struct net *n, uint32_t i);
 int32_t net_listen(struct net *n, const char *name, const char *address, const struct net_listener_info **info,
                    struct err *e);
 /* Any thread. Stops accepting and reading, lets pending requests be answered and answers be sent for at most
- * `grace_ns`, closes the connections; then `done` runs once, on a loop. Called again (from the second on `done` is
- * ignored), it moves the end to the earlier of the two: grace 0 forces. */
+ * `grace_ns`, closes the connections; then `done` (may be NULL; one caller gives it) runs once, on a loop or, when all
+ * has ended already, in this call. Called again, it moves the end to the earlier of the two: grace 0 forces. */
 void net_stop(struct net *n, int64_t grace_ns, void (*done)(void *arg), void *arg);
 /* Forces what net_stop has not ended, joins the loops and frees everything. Not on a loop; all requests must have ended
  * or end in `canceled`, or by tasks that are already posted to the loops. */

@@ -351,6 +351,23 @@ START_TEST(a_second_stop_forces_what_the_first_waits_for)
 }
 END_TEST
 
+START_TEST(a_stop_is_told_also_when_somebody_hurried_before)
+{
+    net_stop(fx.net, 0, NULL, NULL);
+    net_stop(fx.net, INT64_C(60000000000), on_stopped, NULL);
+    fx_wait(&fx.stopped, 1);
+}
+END_TEST
+
+START_TEST(a_stop_that_has_ended_is_told_at_once)
+{
+    net_stop(fx.net, 0, NULL, NULL);
+    usleep(100000); /* before or after the end: told in both cases */
+    net_stop(fx.net, 0, on_stopped, NULL);
+    fx_wait(&fx.stopped, 1);
+}
+END_TEST
+
 START_TEST(d7_an_end_of_stream_does_not_spin_the_loop)
 {
     int fd = fx_connect();
@@ -387,6 +404,8 @@ int main(void)
     tcase_add_test(t, d8_a_range_truncated_while_it_leaves_closes_the_connection);
     tcase_add_test(t, a_stop_lets_answers_finish_and_accepts_nobody);
     tcase_add_test(t, a_second_stop_forces_what_the_first_waits_for);
+    tcase_add_test(t, a_stop_is_told_also_when_somebody_hurried_before);
+    tcase_add_test(t, a_stop_that_has_ended_is_told_at_once);
     tcase_add_test(t, d7_an_end_of_stream_does_not_spin_the_loop);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
