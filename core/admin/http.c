@@ -20,7 +20,7 @@
 LOG_SUBSYSTEM("admin");
 
 enum { HEADERS_MAX = 16 * 1024, TIMEOUT_S = 10, TOKEN_MIN = 16, TOKEN_MAX = 512 };
-#define ACCEPT_PAUSE INT64_C(100000000)
+#define ACCEPT_PAUSE INT64_C(1000000000)
 #define OPEN_WAIT    INT64_C(10000000000)
 
 struct admin_http {
@@ -219,16 +219,20 @@ static void on_request(struct evhttp_request *req, void *arg)
 
 /* ---- listening ---- */
 
+/* The door of this loop's thread: libevent tells a listener's errors without an argument of ours. */
+static _Thread_local struct admin_http *of_this_loop;
+
 static void resume(void *http)
 {
     struct admin_http *h = http;
     evconnlistener_enable(h->listener);
 }
 
-/* Without descriptors accept fails again and again: wait a moment instead of spinning. */
-static void accept_failed(struct evconnlistener *listener, void *http)
+/* Without descriptors accept fails again and again: wait a moment instead of spinning. The argument is evhttp's own. */
+static void accept_failed(struct evconnlistener *listener, void *evhttps)
 {
-    struct admin_http *h = http;
+    struct admin_http *h = of_this_loop;
+    CHECK(h && h->listener == listener);
     log_warn("admin listener %s cannot accept: %s", h->address, strerror(errno));
     evconnlistener_disable(listener);
     os_exec_post_at(h->loop, &h->resume_task, os_mono_ns(h->os) + ACCEPT_PAUSE);
@@ -278,6 +282,7 @@ static int32_t bind_it(struct admin_http *h)
                        "cannot listen on %s: %s; set chronik.admin.listener to another address, or leave it empty",
                        h->address, strerror(errno));
     h->listener = evhttp_bound_socket_get_listener(s);
+    of_this_loop = h;
     evconnlistener_set_error_cb(h->listener, accept_failed);
     h->port = bound_port(evhttp_bound_socket_get_fd(s));
     return CHRONIK_DONE;
@@ -296,6 +301,7 @@ static void close_on_loop(void *http)
     os_exec_cancel(h->loop, &h->resume_task);
     if (h->http)
         evhttp_free(h->http);
+    of_this_loop = NULL;
     os_flag_set(h->os, &h->done);
 }
 

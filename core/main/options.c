@@ -14,7 +14,7 @@ const char options_help[] =
     "                                                   each setting, its value and where it came from\n"
     "\n"
     "  --override KEY=VALUE     a setting, stronger than environment and file; may be repeated\n"
-    "  --meta=NAME|PATH         the metadata module (chronik.meta): local, mem, ...\n"
+    "  --meta=NAME|PATH         the metadata module (chronik.meta): local, raft, mem, ...\n"
     "  --store=NAME|PATH        the storage module (chronik.store): wal, mem, ...\n"
     "  --check-config           check all settings, say what is wrong and where, and end\n"
     "  --allow-unknown-config   warn of unknown keys instead of refusing them\n"

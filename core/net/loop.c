@@ -75,7 +75,8 @@ void net_loop_wake_all(void *net)
             os_exec_post(n->loops[i].exec, &n->loops[i].wake_task);
 }
 
-/* Those who waited longest go first; each that is refused again queues up anew. */
+/* Those who waited longest go first; each that is refused again queues up anew. The loop stays counted as waiting
+ * meanwhile: bytes that come back wake it, a refusal alone does not. */
 static void run_starved(void *loop)
 {
     struct net_loop *l = loop;
@@ -83,8 +84,6 @@ static void run_starved(void *loop)
     if (!c)
         return;
     l->starved = (struct net_conn_list){NULL, NULL};
-    l->waiting = false;
-    atomic_fetch_sub(&l->net->budget.waiting, 1);
     while (c) {
         struct net_conn *next = c->starved_next;
         c->starved = false;
@@ -92,6 +91,10 @@ static void run_starved(void *loop)
             net_conn_turn(c, true);
         net_conn_unref(c);
         c = next;
+    }
+    if (!l->starved.first) {
+        l->waiting = false;
+        atomic_fetch_sub(&l->net->budget.waiting, 1);
     }
 }
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import (Failed, Tests, check, consume, kcat, metadata, produce, wait_for)  # noqa: E402
+from harness import (CHRONIK, Failed, Tests, check, consume, kcat, metadata, produce, wait_for)  # noqa: E402
 
 tests = Tests()
 
@@ -189,6 +189,21 @@ def the_admin_server_says_that_it_lives_and_what_it_counts(work):
     for path in ("/livez", "/readyz", "/metrics", "/status"):
         status, body = b.admin(path)
         check(status == 200 and body, f"{path}: {status} {body[:200]}")
+
+
+@tests.test
+def the_admin_server_survives_more_connections_than_descriptors(work):
+    b = tests.broker(work, program="prlimit", args=["--nofile=80", CHRONIK]).start()
+    held = []
+    try:
+        for _ in range(150):
+            held.append(socket.create_connection(("127.0.0.1", b.admin_port), 5))
+        wait_for("the refusal to be told", lambda: "cannot accept: Too many open files" in b.log())
+    finally:
+        for s in held:
+            s.close()
+    wait_for("answers again", lambda: b.admin("/livez")[0] == 200)
+    b.stop()
 
 
 tests.main()

@@ -184,6 +184,9 @@ START_TEST(slow_senders_of_large_frames_do_not_keep_others_out)
     for (int i = 0; i < SLOW; i++)
         fx_send(slow[i], part, 1000); /* now buffers for all of it are asked for */
     usleep(50000);
+    int64_t waits = metric_value(fx.net->m.starved);
+    usleep(200000);
+    ck_assert_int_le(metric_value(fx.net->m.starved) - waits, 50 * SLOW); /* a refusal alone wakes nobody */
     for (uint32_t i = 0; i < 20; i++) {
         fx_request(fd, 'e', i, 200000);
         fx_expect(fd, i, 200000);
