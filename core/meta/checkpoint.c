@@ -357,15 +357,20 @@ static bool take(struct meta *m, bool *full, struct checkpoint_head *h)
     return any;
 }
 
-static int32_t write_mark(struct meta *m, uint64_t seq, bool clean)
+static int32_t write_mark(struct meta *m, uint64_t seq, bool clean, struct err *e)
 {
-    struct err e = {0};
     struct mark k = {.clean = clean, .seq = seq};
-    int32_t rc = m->cp.kv->sum(m->cp.kv, &k.sum, &e);
+    int32_t rc = m->cp.kv->sum(m->cp.kv, &k.sum, e);
     if (rc < 0)
         return rc;
     os_boot_id(m->os, &k.boot);
-    return mark_write(m, &k, clean);
+    rc = mark_write(m, &k, clean);
+    if (rc < 0)
+        err_set(e, rc,
+                "metadata checkpoint %s: its mark cannot be written (code %d); check the disk's space and the limit of "
+                "open files",
+                m->cp.dir, rc);
+    return rc;
 }
 
 static int32_t checkpoint_write(struct meta *m, struct err *e)
@@ -388,7 +393,7 @@ static int32_t checkpoint_write(struct meta *m, struct err *e)
         rc = write_txn(m, full, &h, e);
     }
     if (rc >= 0)
-        rc = write_mark(m, h.seq, false);
+        rc = write_mark(m, h.seq, false, e);
     os_mutex_lock(&m->lock);
     if (rc >= 0) {
         c->done_seq = h.seq;
@@ -476,7 +481,7 @@ void checkpoint_final(struct meta *m)
         return; /* an unchanged table keeps the mark it had */
     int32_t rc = c->kv->sync(c->kv, &e);
     if (rc >= 0)
-        rc = write_mark(m, c->done_seq, true);
+        rc = write_mark(m, c->done_seq, true, &e);
     if (rc < 0)
         log_warn("%s: the checkpoint was not closed cleanly; the next start replays the log: %s", c->dir, e.text);
 }

@@ -303,6 +303,21 @@ static int32_t part_append(chronik_store_part *p, const struct chronik_append *a
     return CHRONIK_DONE;
 }
 
+/* A line a minute, however many appends are refused. */
+static void refused_full(struct st_dir *d)
+{
+    chronik_store *s = d->s;
+    int64_t now = s->h->mono_ns(s->h->ctx);
+    long long told = atomic_load(&d->refused_told);
+    s->h->metric_add(s->m.nospc, 1);
+    if ((told && now - told < 60 * INT64_C(1000000000)) ||
+        !atomic_compare_exchange_strong(&d->refused_told, &told, now))
+        return;
+    util_log(s->h, CHRONIK_LOG_WARN,
+             "store %s: the disk is full: appends are refused, reads and deletes go on; free space or lower retention",
+             d->path);
+}
+
 int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32_t stride)
 {
     int32_t first = CHRONIK_DONE;
@@ -322,7 +337,7 @@ int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32
         if (x->result == CHRONIK_E_BUSY)
             s->h->metric_add(s->m.busy, 1);
         else if (x->result == CHRONIK_E_NOSPC)
-            s->h->metric_add(s->m.nospc, 1);
+            refused_full(p->dir);
         if (x->result < 0 && first > 0)
             first = x->result;
     }

@@ -168,9 +168,10 @@ struct st_dir {
     struct reclog *wal;
     uint64_t wal_from; /* of the manifest: the first record a replay needs */
     atomic_uint next_pn;
-    uint64_t generation; /* of the manifest */
-    uint64_t reserve;    /* bytes of the file reserve; start's, then the checkpoint executor's */
-    uint32_t full_told;  /* the checkpoint executor's: it was said that the disk is full */
+    uint64_t generation;       /* of the manifest */
+    uint64_t reserve;          /* bytes of the file reserve; start's, then the checkpoint executor's */
+    uint32_t full_told;        /* the checkpoint executor's: it was said that the disk is full */
+    atomic_llong refused_told; /* mono ns of the last line about appends that a full disk refused; 0 never */
     struct chronik_uuid id;
     uint32_t was_clean, same_boot;
     uint32_t os_mode;     /* segments may hold appends that the log does not know */

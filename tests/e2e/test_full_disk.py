@@ -77,6 +77,7 @@ def d4_a_full_disk_refuses_writes_serves_reads_and_heals_when_a_topic_is_deleted
         check(try_produce(b, "kept", 0), "nothing can be produced at all")
         acked = fill(b, "bulk", 1)
         check(len(acked) > 20, f"only {len(acked)} records fit")
+        check(b.log().count("the disk is full: appends are refused") == 1, "the log says once that appends are refused")
         check(missing(b, "bulk", acked) == [], "an acknowledged record cannot be read on the full disk")
         check(numbers(b, "kept") == [0], "another topic cannot be read on the full disk")
         ctl(b, "topic", "delete", "bulk")
