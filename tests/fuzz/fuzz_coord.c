@@ -45,7 +45,8 @@ static uint8_t byte(void)
 /* Some of the bytes that follow. */
 static struct wire_str blob(void)
 {
-    size_t n = min_size(byte() & 31, (size_t)(end - at));
+    size_t want = byte() & 31; /* before `at` is looked at */
+    size_t n = min_size(want, (size_t)(end - at));
     struct wire_str s = {(const char *)at, (int32_t)n};
     at += n;
     return s;
