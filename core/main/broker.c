@@ -130,6 +130,8 @@ static int32_t open_dirs(struct broker *b, struct err *e)
         return err_set(e, CHRONIK_E_INVAL, "chronik.cluster.id=%s: an id is 22 characters of URL-safe base64", id);
     int32_t rc = datadirs_open(b->os, (const char *const *)l->item, (uint32_t)l->n,
                                (int32_t)config_i64(b->o.config, CFG_NODE_ID), &want, &b->dirs, e);
+    if (rc > 0)
+        rc = datadirs_find_meta(b->os, &b->dirs, b->o.meta->desc.name, e);
     return rc < 0 ? rc : datadirs_format(b->os, &b->dirs, joins_others(b), e);
 }
 
@@ -252,11 +254,12 @@ static void first_pass_done(void *arg)
 
 static int32_t open_meta(struct broker *b, struct err *e)
 {
-    struct plugin_dir_config dir = {.path = b->dirs.v[0].path, .id = b->dirs.v[0].id, .online = true};
+    const struct datadir *home = &b->dirs.v[b->dirs.meta];
+    struct plugin_dir_config dir = {.path = home->path, .id = home->id, .online = true};
     if (make_host(b, b->o.meta->desc.name, &dir, 1, &b->meta_host, e) < 0)
         return e->code;
     char checkpoint[4200];
-    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", b->dirs.v[0].path);
+    snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", home->path);
     struct chronik_uuid ids[64];
     uint32_t n_ids = (uint32_t)min_i64(b->dirs.n, (int64_t)ARRAY_LEN(ids));
     for (uint32_t i = 0; i < n_ids; i++)

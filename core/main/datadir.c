@@ -1,6 +1,7 @@
 /* datadir.c: preparing data directories. Files: `.lock`, held for the life of the process, and `meta.properties`,
- * written once: lines `version=1`, `cluster.id=`, `node.id=`, `directory.id=` with ids in URL-safe base64;
- * a cluster id of zeroes: not known yet. The file is written again, once, when it is. */
+ * lines `version=1`, `cluster.id=`, `node.id=`, `directory.id=`, `chronik.directories=` with ids in URL-safe base64;
+ * a cluster id of zeroes: not known yet. The file is written again, once, when it is. chronik.directories names all
+ * directories of this broker, so that one which is not mounted is missed; written again when the set grows. */
 #include "main/datadir.h"
 
 #include "base/uuid.h"
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PROPERTIES_MOST = 4096 };
+enum { DIRS_MOST = 512, PROPERTIES_MOST = 256 + DIRS_MOST * UUID_TEXT };
 
 static bool is_zero(const struct chronik_uuid *id)
 {
@@ -127,24 +128,90 @@ static int32_t check_properties(const char *text, struct datadirs *all, struct d
     return CHRONIK_DONE;
 }
 
-static int32_t read_properties(struct os *os, struct datadirs *all, struct datadir *d, struct err *e)
+/* E_NOTFOUND: the directory is a fresh one, or not there. */
+static int32_t read_text(struct os *os, const struct datadir *d, char text[PROPERTIES_MOST])
 {
-    char path[4200], text[PROPERTIES_MOST];
+    char path[4200];
     struct os_file *f;
     size_t got = 0;
     snprintf(path, sizeof path, "%s/meta.properties", d->path);
+    text[0] = '\0';
     int32_t rc = os_open(os, path, OS_READ, &f);
+    if (rc < 0)
+        return rc;
+    rc = os_pread(f, text, PROPERTIES_MOST - 1, 0, 0, &got);
+    os_close(f);
+    text[rc < 0 ? 0 : got] = '\0';
+    return rc;
+}
+
+static int32_t read_properties(struct os *os, struct datadirs *all, struct datadir *d, struct err *e)
+{
+    char text[PROPERTIES_MOST];
+    int32_t rc = read_text(os, d, text);
     d->fresh = rc == CHRONIK_E_NOTFOUND;
     if (d->fresh)
         return CHRONIK_DONE;
-    if (rc > 0) {
-        rc = os_pread(f, text, sizeof text - 1, 0, 0, &got);
-        os_close(f);
-    }
     if (rc < 0)
-        return err_set(e, rc, "%s cannot be read; check its owner and the disk", path);
-    text[got] = '\0';
+        return err_set(e, rc, "%s/meta.properties cannot be read; check its owner and the disk", d->path);
     return check_properties(text, all, d, e);
+}
+
+/* ---- the directories that must be there ---- */
+
+static bool is_present(const struct datadirs *all, const struct chronik_uuid *id)
+{
+    for (uint32_t i = 0; i < all->n; i++)
+        if (memcmp(all->v[i].id.b, id->b, sizeof id->b) == 0)
+            return true;
+    return false;
+}
+
+/* Counts in d->named what the file of `d` names; all of it must be present. */
+static int32_t check_named(const struct datadirs *all, struct datadir *d, const char *text, struct err *e)
+{
+    size_t n = 0;
+    const char *v = value_of(text, "chronik.directories", &n);
+    d->named = 0;
+    const char *end = v ? v + n : NULL;
+    for (; v < end; d->named++) {
+        struct chronik_uuid id;
+        size_t len = strcspn(v, ",\r\n");
+        if (!uuid_parse(v, len, &id))
+            return err_set(e, CHRONIK_E_CORRUPT,
+                           "%s/meta.properties: chronik.directories is no list of ids; restore the file or remove the "
+                           "line",
+                           d->path);
+        if (!is_present(all, &id))
+            return err_set(
+                e, CHRONIK_E_NOTFOUND,
+                "the data directory with directory.id=%.*s is missing, which %s/meta.properties names: mount "
+                "it and put it back into log.dirs; or, to give up what it held, remove the line "
+                "chronik.directories from the meta.properties of the others",
+                (int)len, v, d->path);
+        v += len + (v + len < end);
+    }
+    return CHRONIK_DONE;
+}
+
+/* Makes and writes nothing, and leaves a file that cannot be judged to those who read it under the lock. */
+static int32_t check_present(struct os *os, struct datadirs *all, struct err *e)
+{
+    char text[PROPERTIES_MOST];
+    for (uint32_t i = 0; i < all->n; i++) {
+        size_t n;
+        int32_t rc = read_text(os, &all->v[i], text);
+        const char *id = value_of(text, "directory.id", &n);
+        if (rc != CHRONIK_E_NOTFOUND && (rc < 0 || !id || !uuid_parse(id, n, &all->v[i].id)))
+            return CHRONIK_DONE;
+    }
+    for (uint32_t i = 0; i < all->n; i++) {
+        read_text(os, &all->v[i], text);
+        int32_t rc = check_named(all, &all->v[i], text, e);
+        if (rc < 0)
+            return rc;
+    }
+    return CHRONIK_DONE;
 }
 
 static int32_t lock_dir(struct os *os, struct datadir *d, struct err *e)
@@ -168,18 +235,55 @@ int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32
     *out = (struct datadirs){.v = calloc(n, sizeof *out->v), .n = n, .cluster_id = *cluster_id, .node_id = node_id};
     if (!out->v)
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for %u data directories", n);
+    if (n > DIRS_MOST)
+        return err_set(e, CHRONIK_E_INVAL, "%u data directories are more than %d; name fewer in log.dirs", n,
+                       DIRS_MOST);
+    for (uint32_t i = 0; i < n; i++)
+        if (!(out->v[i].path = strdup(paths[i])))
+            return err_set(e, CHRONIK_E_NOMEM, "out of memory for %u data directories", n);
+    int32_t rc = check_present(os, out, e);
+    if (rc < 0)
+        return rc;
     for (uint32_t i = 0; i < n; i++) {
         struct datadir *d = &out->v[i];
-        d->path = strdup(paths[i]);
-        if (!d->path)
-            return err_set(e, CHRONIK_E_NOMEM, "out of memory for %u data directories", n);
-        int32_t rc = datadir_make(os, d->path, e);
+        rc = datadir_make(os, d->path, e);
         if (rc > 0)
             rc = lock_dir(os, d, e);
         if (rc > 0)
             rc = read_properties(os, out, d, e);
         if (rc < 0)
             return rc;
+    }
+    return check_present(os, out, e); /* now nobody else writes them */
+}
+
+static bool holds_meta(struct os *os, const struct datadir *d, const char *engine)
+{
+    const char *const folders[] = {"checkpoint", "meta-local", "meta-raft", engine};
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        char path[4300];
+        struct os_stat st;
+        snprintf(path, sizeof path, "%s/%s", d->path, folders[i]);
+        if (os_lookup(os, path, &st) > 0)
+            return true;
+    }
+    return false;
+}
+
+int32_t datadirs_find_meta(struct os *os, struct datadirs *all, const char *engine, struct err *e)
+{
+    const struct datadir *found = NULL;
+    for (uint32_t i = 0; i < all->n; i++) {
+        if (!holds_meta(os, &all->v[i], engine))
+            continue;
+        if (found)
+            return err_set(
+                e, CHRONIK_E_STALE,
+                "data directories %s and %s both hold metadata (checkpoint, meta-local, meta-raft); move these "
+                "folders away from the one that does not belong to this cluster",
+                found->path, all->v[i].path);
+        found = &all->v[i];
+        all->meta = i;
     }
     return CHRONIK_DONE;
 }
@@ -191,14 +295,30 @@ static void draw_id(struct os *os, struct chronik_uuid *id)
     id->b[8] = (uint8_t)((id->b[8] & 0x3f) | 0x80);
 }
 
-static int32_t write_properties(struct os *os, const struct datadirs *all, const struct datadir *d, struct err *e)
+/* "id,id": every directory whose id is on disk, and d's. Returns how many. */
+static uint32_t list_ids(const struct datadirs *all, const struct datadir *d, char out[DIRS_MOST * UUID_TEXT])
 {
-    char tmp[4200], path[4200], text[PROPERTIES_MOST], cluster[UUID_TEXT], dir[UUID_TEXT];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < all->n; i++) {
+        if (all->v[i].fresh && &all->v[i] != d)
+            continue;
+        if (n > 0)
+            out[n * UUID_TEXT - 1] = ',';
+        uuid_text(&all->v[i].id, out + n++ * UUID_TEXT);
+    }
+    return n;
+}
+
+static int32_t write_properties(struct os *os, const struct datadirs *all, struct datadir *d, struct err *e)
+{
+    char tmp[4200], path[4200], text[PROPERTIES_MOST], ids[DIRS_MOST * UUID_TEXT], cluster[UUID_TEXT], dir[UUID_TEXT];
     struct os_file *f;
     snprintf(tmp, sizeof tmp, "%s/meta.properties.tmp", d->path);
     snprintf(path, sizeof path, "%s/meta.properties", d->path);
-    int n = snprintf(text, sizeof text, "#\nversion=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n",
-                     uuid_text(&all->cluster_id, cluster), all->node_id, uuid_text(&d->id, dir));
+    uint32_t named = list_ids(all, d, ids);
+    int n = snprintf(text, sizeof text,
+                     "#\nversion=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\nchronik.directories=%s\n",
+                     uuid_text(&all->cluster_id, cluster), all->node_id, uuid_text(&d->id, dir), ids);
     struct chronik_iov iov = {text, (uint64_t)n};
     int32_t rc = os_open(os, tmp, OS_READ | OS_WRITE | OS_CREATE, &f);
     if (rc > 0) {
@@ -213,6 +333,10 @@ static int32_t write_properties(struct os *os, const struct datadirs *all, const
         rc = os_rename(os, tmp, path);
     if (rc > 0)
         rc = os_sync_dir(os, d->path);
+    if (rc > 0) {
+        d->fresh = false;
+        d->named = named;
+    }
     return rc > 0 ? rc : err_set(e, rc, "%s cannot be written (code %d); check the owner and the free space", path, rc);
 }
 
@@ -229,6 +353,12 @@ int32_t datadirs_format(struct os *os, struct datadirs *all, bool learns, struct
             draw_id(os, &d->id);
         d->learns = is_zero(&all->cluster_id);
         int32_t rc = write_properties(os, all, d, e);
+        if (rc < 0)
+            return rc;
+    }
+    /* Only now: an id that a crash kept from the disk must be named nowhere. */
+    for (uint32_t i = 0; i < all->n; i++) {
+        int32_t rc = all->v[i].named == all->n ? CHRONIK_DONE : write_properties(os, all, &all->v[i], e);
         if (rc < 0)
             return rc;
     }

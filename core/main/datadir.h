@@ -1,6 +1,6 @@
 /* datadir.h: the data directories before any module touches them: made, owned, locked, and of this cluster and node.
- * Each carries meta.properties in Kafka's format (version, cluster.id, node.id, directory.id). Start-up only, one
- * thread. */
+ * Each carries meta.properties in Kafka's format (version, cluster.id, node.id, directory.id) and, under
+ * chronik.directories, the ids of all of them. Start-up only, one thread. */
 #ifndef CHRONIK_MAIN_DATADIR_H
 #define CHRONIK_MAIN_DATADIR_H
 
@@ -11,24 +11,30 @@ struct datadir {
     char *path;             /* absolute */
     struct chronik_uuid id; /* directory.id */
     struct os_file *lock;
-    bool fresh;  /* meta.properties was not there */
-    bool learns; /* … or does not know the cluster yet */
+    uint32_t named; /* how many directories meta.properties names */
+    bool fresh;     /* meta.properties is not there */
+    bool learns;    /* … or does not know the cluster yet */
 };
 
 struct datadirs {
     struct datadir *v;
     uint32_t n;
+    uint32_t meta;                  /* index of the one with the metadata */
     struct chronik_uuid cluster_id; /* zero: not known yet */
     int32_t node_id;
     bool known; /* atomic: cluster_id will not change any more */
 };
 
-/* Makes (with parents), locks and checks each of `paths`. `cluster_id` zero: whatever the directories say. Writes
- * nothing but lock files. A refusal is one sentence with the path and the remedy. */
+/* Makes (with parents), locks and checks each of `paths`, when none that they name is missing (else E_NOTFOUND).
+ * `cluster_id` zero: whatever the directories say. Writes nothing but lock files. A refusal is one sentence with the
+ * path and the remedy. */
 int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
                       const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e);
-/* Draws ids that are missing and writes meta.properties into fresh directories, durably. `learns`: the id of the
- * cluster is not this node's to draw; it is learned later, and all zeroes until then. */
+/* Finds the directory with the metadata, wherever it stands in log.dirs; none: the first. E_STALE: several have some.
+ * `engine`: the module that keeps it, which is the name of its folder. */
+int32_t datadirs_find_meta(struct os *os, struct datadirs *d, const char *engine, struct err *e);
+/* Draws ids that are missing and writes meta.properties where it is missing or names too few, durably. `learns`: the id
+ * of the cluster is not this node's to draw; it is learned later, and all zeroes until then. */
 int32_t datadirs_format(struct os *os, struct datadirs *d, bool learns, struct err *e);
 /* Any thread; false while the cluster is not known. */
 bool datadirs_cluster(const struct datadirs *d, struct chronik_uuid *out);
