@@ -172,7 +172,7 @@ bool rig_batch_check(const uint8_t *p, uint64_t n, int32_t part, int64_t base, u
 int32_t rig_append(struct rig *r, int32_t part, uint32_t bytes, uint32_t count, uint32_t salt, uint32_t flush)
 {
     struct rig_part *p = &r->parts[part];
-    uint8_t *buf = malloc(bytes);
+    uint8_t *buf = p->lent = malloc(bytes);
     int64_t ts = 1000 + p->end * 10;
     rig_batch(buf, bytes, part, p->end, count, salt, ts, 3);
     struct chronik_iov v[2] = {{buf, 40}, {buf + 40, bytes - 40}};
@@ -187,6 +187,7 @@ int32_t rig_append(struct rig *r, int32_t part, uint32_t bytes, uint32_t count, 
     CHECK(rc == a.result);
     if (rc > 0)
         p->end += count;
+    p->lent = NULL;
     free(buf);
     return rc;
 }

@@ -13,6 +13,7 @@
 enum { RIG_PARTS = 16 };
 
 struct rig_part {
+    uint8_t *lent; /* to an append that may end the (virtual) process: not lost for the sanitizer */
     chronik_store_part *p;
     struct rig *rig;
     int32_t no;
