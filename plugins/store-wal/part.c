@@ -254,19 +254,27 @@ int32_t st_open(chronik_store *s, const struct chronik_part_id *id, uint32_t fla
     chronik_store_part *fresh = NULL;
     pthread_mutex_lock(&s->mu);
     chronik_store_part *p = part_find(s, &id->topic, id->partition);
-    int32_t r = p ? (p->opened ? CHRONIK_E_EXISTS : CHRONIK_DONE) : CHRONIK_E_NOTFOUND;
+    int32_t r = p ? CHRONIK_DONE : CHRONIK_E_NOTFOUND;
     if (r == CHRONIK_E_NOTFOUND && (flags & CHRONIK_STORE_CREATE)) {
         r = part_create(s, id, &fresh); /* few calls, all of them leaves: the record goes to memory */
         if (r > 0)
             part_insert(s, p = fresh);
     }
+    if (r > 0)
+        part_ref(p);
+    pthread_mutex_unlock(&s->mu);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&p->mu);
+    r = p->opened ? CHRONIK_E_EXISTS : CHRONIK_DONE;
     if (r > 0) {
         p->cookie = cookie;
         p->opened = 1;
-        part_ref(p);
         *out = p;
     }
-    pthread_mutex_unlock(&s->mu);
+    pthread_mutex_unlock(&p->mu);
+    if (r < 0)
+        part_unref(p);
     return r;
 }
 
