@@ -309,8 +309,10 @@ static int32_t do_truncate_suffix(struct replay *y, const struct reclog_record *
     if (rec->n != sizeof w)
         return bad_record(y, rec, "wrong size");
     memcpy(&w, rec->data, sizeof w);
-    struct st_seg *g = seg_by_serial(p, w.serial);
-    if (w.offset < 0 || (g && g->end > w.offset && w.bytes > g->bytes))
+    const struct st_seg *g = NULL; /* the one that is cut */
+    for (uint32_t i = 0; i < p->n_segs && p->segs[i]->base < w.offset; i++)
+        g = p->segs[i];
+    if (w.offset < 0 || (g && g->end > w.offset && (g->serial != w.serial || w.bytes > g->bytes)))
         return bad_record(y, rec, "its place makes no sense");
     y->d->os_mode |= w.nowal;
     if (y->d->os_mode && w.offset > p->written)
