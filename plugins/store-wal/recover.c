@@ -598,6 +598,34 @@ static int32_t parts_settle(struct replay *y)
     return r;
 }
 
+/* What a manifest must say of a partition (load_part in manifest.c): records that pass their checksums and do not fit
+ * each other must not become a manifest that the next start refuses. */
+static int part_fits(const chronik_store_part *p)
+{
+    int64_t end = 0;
+    int fits = p->log_start >= 0 && p->written >= p->log_start;
+    for (uint32_t i = 0; fits && i < p->n_segs; i++) {
+        const struct st_seg *g = p->segs[i];
+        fits = g->base >= 0 && g->end >= g->base && g->end <= p->written && g->bytes <= UINT32_MAX &&
+               g->serial < p->next_serial && (i == 0 || g->base >= end);
+        end = g->end;
+    }
+    return fits;
+}
+
+static int32_t parts_fit(struct st_dir *d, struct errtext *e)
+{
+    const chronik_store *s = d->s;
+    for (uint32_t i = 0; i < ST_HASH; i++)
+        for (const chronik_store_part *p = s->table[i]; p; p = p->next)
+            if (p->dir == d && !part_fits(p))
+                return errtext_set(e, CHRONIK_E_CORRUPT,
+                                   "store %s: folder wal: its records do not fit each other for partition number %u; "
+                                   "restore the directory from a backup or a replica",
+                                   d->path, p->pn);
+    return CHRONIK_DONE;
+}
+
 static int32_t dir_recover(struct st_dir *d, struct errtext *e)
 {
     chronik_store *s = d->s;
@@ -631,6 +659,8 @@ static int32_t dir_recover(struct st_dir *d, struct errtext *e)
     }
     if (r > 0)
         r = parts_settle(&y);
+    if (r > 0)
+        r = parts_fit(d, e);
     if (r > 0 && d->suspect)
         r = s->h->file_remove(s->h->ctx, d->no, "suspect"); /* all that was in doubt is written again */
     if (r == CHRONIK_E_IO)
