@@ -45,6 +45,7 @@ struct fetch {
     struct fetch_part *parts;
     uint64_t bytes;
     bool urgent; /* an error or a divergence: answer at once */
+    bool cold;   /* the attempt would have to wait for a disk */
     int64_t deadline_ns;
     bool over, parked;
     bool has_meta; /* __meta is asked for */
@@ -106,7 +107,7 @@ static void read_meta(struct fetch *f, struct fetch_part *p, uint64_t left)
     f->bytes += p->read.bytes;
 }
 
-static void read_one(struct fetch *f, struct fetch_part *p, uint64_t left)
+static void read_one(struct fetch *f, struct fetch_part *p, uint64_t left, bool may_wait)
 {
     const struct fetch_item *i = p->item;
     p->read = (struct part_read){
@@ -116,6 +117,7 @@ static void read_one(struct fetch *f, struct fetch_part *p, uint64_t left)
         .max_bytes = min_size((size_t)max_i64(i->max_bytes, 0), left),
         .min_one = f->bytes == 0,
         .read_committed = f->read_committed,
+        .may_wait = may_wait,
         .view = {.high_watermark = -1, .log_start = -1, .last_stable = -1, .leader = -1, .leader_epoch = -1},
         .diverging_epoch = -1,
     };
@@ -127,14 +129,15 @@ static void read_one(struct fetch *f, struct fetch_part *p, uint64_t left)
     f->bytes += p->read.bytes;
 }
 
-static void attempt(struct fetch *f)
+static void attempt(struct fetch *f, bool may_wait)
 {
     f->bytes = 0;
-    f->urgent = false;
-    for (uint32_t k = 0; k < f->n; k++) {
+    f->urgent = f->cold = false;
+    for (uint32_t k = 0; k < f->n && !f->cold; k++) {
         struct fetch_part *p = &f->parts[(f->session->first + k) % f->n];
         uint64_t left = f->bytes >= (uint64_t)f->max_bytes ? 0 : (uint64_t)f->max_bytes - f->bytes;
-        read_one(f, p, left);
+        read_one(f, p, left, may_wait);
+        f->cold = p->read.cold;
         f->urgent |= p->error != KAFKA_NONE || p->read.diverging_epoch >= 0;
     }
 }
@@ -325,10 +328,34 @@ static bool park(struct fetch *f)
     return !mine;
 }
 
+static void go_on(struct fetch *f);
+static bool conclude(struct fetch *f);
+
+/* On a worker: the same attempt, which may wait for the disk. */
+static void look_cold(struct api_req *r)
+{
+    attempt(r->state, true);
+}
+
+static void looked_cold(struct api_req *r)
+{
+    if (!conclude(r->state))
+        go_on(r->state);
+}
+
 /* Answers or waits; false: something moved meanwhile, try again. */
 static bool try_once(struct fetch *f)
 {
-    attempt(f);
+    attempt(f, false);
+    if (!f->cold)
+        return conclude(f);
+    drop_pins(f);
+    api_on_worker(f->r, look_cold, looked_cold);
+    return true;
+}
+
+static bool conclude(struct fetch *f)
+{
     if (f->urgent || f->over || f->r->gone || f->n == 0 || f->bytes >= (uint64_t)f->min_bytes) {
         respond(f);
         return true;
@@ -368,8 +395,6 @@ static void render(struct api_req *r)
         left -= min_size(left, m->n);
     }
 }
-
-static void go_on(struct fetch *f);
 
 static void rendered(struct api_req *r)
 {

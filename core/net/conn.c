@@ -133,6 +133,7 @@ static void dispatch(struct net_conn *c)
     }
     if (c->frames == before)
         return;
+    net_cold_note(c, now);
     metric_add(n->m.requests, (int64_t)(c->frames - before));
     if (n->handler.received)
         n->handler.received(n->handler.arg, c->loop->no);
@@ -171,60 +172,19 @@ static bool receive(struct net_conn *c, size_t *taken)
 
 /* ---- output ---- */
 
-static void cold_done(void *conn)
-{
-    struct net_conn *c = conn;
-    c->cold = false;
-    if (c->closed) {
-        net_outq_clear(&c->out, &c->loop->outs);
-    } else {
-        c->out.warm = true;
-        net_loop_dirty(c);
-    }
-    net_conn_unref(c);
-}
-
-/* On a worker: brings the range into the page cache. What goes wrong here shows when it is sent. */
-static void cold_read(void *conn)
-{
-    struct net_conn *c = conn;
-    char bytes[16 * 1024];
-    size_t got = sizeof bytes;
-    uint64_t ahead = c->cold_n < NET_READ_AHEAD ? c->cold_n : NET_READ_AHEAD;
-    os_advise_need(c->cold_file, c->cold_off, ahead);
-    uint64_t end = c->cold_off + (ahead < NET_SENDFILE_MAX ? ahead : NET_SENDFILE_MAX);
-    for (uint64_t at = c->cold_off; at < end && got == sizeof bytes; at += sizeof bytes)
-        if (os_pread(c->cold_file, bytes, sizeof bytes, at, 0, &got) < 0)
-            break;
-    c->cold_task.fn = cold_done;
-    os_exec_post(c->loop->exec, &c->cold_task);
-}
-
-static void cold_start(struct net_conn *c)
-{
-    const struct net_seg *s = net_outq_head(&c->out);
-    c->cold = true;
-    c->cold_file = s->file;
-    c->cold_off = s->off;
-    c->cold_n = s->n;
-    c->cold_task = (struct chronik_task){.fn = cold_read, .arg = c};
-    c->refs++;
-    metric_add(c->loop->net->m.cold, 1);
-    os_worker_post(c->loop->net->os, &c->cold_task);
-}
-
 /* Sends what the socket takes. True when all is gone. */
-static bool flush(struct net_conn *c)
+static bool flush(struct net_conn *c, int64_t now)
 {
     uint64_t bytes = 0;
     if (!c->out.first)
         return true;
     if (c->cold || c->blocked || net_conn_dead(c))
         return false;
-    enum net_flush r = net_outq_flush(&c->out, &c->loop->outs, c->sock, &bytes);
+    uint64_t most = net_pressed(c->loop->net, now) ? NET_FLUSH_PRESSED : NET_FLUSH_MAX;
+    enum net_flush r = net_outq_flush(&c->out, &c->loop->outs, c->sock, most, &bytes);
     if (bytes > 0) {
         metric_add(c->loop->net->m.bytes_out, (int64_t)bytes);
-        c->last_io = os_mono_ns(c->loop->net->os);
+        c->last_io = now;
     }
     c->blocked = r == NET_FLUSH_BLOCKED;
     switch (r) {
@@ -234,7 +194,7 @@ static bool flush(struct net_conn *c)
         c->again = true;
         return false;
     case NET_FLUSH_COLD:
-        cold_start(c);
+        net_cold_start(c);
         return false;
     case NET_FLUSH_DEAD:
         net_conn_doom(c, NET_BLAME_PEER, "reset by the peer");
@@ -312,7 +272,7 @@ void net_conn_turn(struct net_conn *c, bool can_read)
         dispatch(c);
         if (more)
             more = may_read(c) && !turn_over(c, taken) && receive(c, &taken);
-    } while (flush(c) && worth_a_round(c, more, taken));
+    } while (flush(c, began) && worth_a_round(c, more, taken));
     c->in_turn = false;
     if (taken > 0) {
         c->last_io = began;

@@ -16,7 +16,10 @@ enum {
     NET_SMALL_FRAME = 1024, /* such frames are copied out of the buffer, so that a waiting one does not pin it */
     NET_TURN_RECV = 256 * 1024,
     NET_TURN_REQUESTS = 256,
-    NET_READ_AHEAD = 2 * 1024 * 1024, /* of a cold file range */
+    NET_FLUSH_MAX = 1024 * 1024,    /* bytes a connection sends a turn */
+    NET_FLUSH_PRESSED = 256 * 1024, /* while others are served */
+    NET_COLD_CHUNK = 1024 * 1024,   /* of a cold file range, read at a time */
+    NET_COLD_PRESSED = 128 * 1024,  /* while others are served */
     NET_IP_BUCKETS = 256,
     NET_LOG_LINES = 20,  /* about closed connections, a loop and second */
     NET_KEEP_REQS = 128, /* free ones a loop keeps at rest */
@@ -26,6 +29,8 @@ enum {
 #define NET_SECOND    INT64_C(1000000000)
 #define NET_EOF_GRACE NET_SECOND        /* how long a half-closed peer may wait for its answers */
 #define NET_STALL     INT64_C(20000000) /* a turn longer than this is counted */
+#define NET_PRESSED   INT64_C(10000000) /* so long after a request others are being served */
+#define NET_COLD_WAIT INT64_C(50000000) /* the longest rest between two cold chunks */
 #define NET_MIN_RATE  (128 * 1024)      /* bytes per second that a frame in progress must reach */
 
 /* Whose doing a close is: the peer's is told at DEBUG, what our settings or a stop ask for at INFO, a fault at WARN. */
@@ -66,8 +71,10 @@ struct net_conn {
     void *user;
     uint64_t id;
     struct chronik_task start_task, mute_task, cold_task;
+    struct net_conn *cold_next;
     struct os_file *cold_file;
-    uint64_t cold_off, cold_n;
+    uint64_t cold_off, cold_n; /* the range; then what of it was read */
+    int64_t cold_at;           /* when it last had to wait for one; 0 never */
     char peer[72];
     char why[200];
 };
@@ -95,6 +102,14 @@ struct net_loop {
     int64_t log_window;
     uint32_t log_lines, log_dropped;
     struct metric *busy;
+};
+
+/* cold.c: all of it is the executor's own. */
+struct net_cold {
+    struct os_exec *exec;
+    struct net_conn_list waiting;
+    struct chronik_task pump_task;
+    int64_t rest_until;
 };
 
 struct net_listener {
@@ -126,7 +141,9 @@ struct net {
     _Atomic uint32_t n_conns;
     _Atomic uint32_t n_running; /* loops that have not stopped */
     _Atomic int64_t stop_at;    /* INT64_MAX: not stopping */
-    struct os_mutex lock;       /* ips, done, listeners */
+    _Atomic int64_t pressed_at; /* when a connection that reads no cold log last had a request */
+    struct net_cold cold;
+    struct os_mutex lock; /* ips, done, listeners */
     struct net_ip *ips[NET_IP_BUCKETS];
     struct net_listener *listeners;
     uint32_t n_listeners;
@@ -159,6 +176,12 @@ void net_loop_starve(struct net_conn *c); /* c wants a turn when request memory 
 void net_loop_wake_all(void *net);        /* any thread */
 bool net_loop_may_log(struct net_loop *l, int64_t now);
 void net_loop_stop(void *loop);
+
+/* cold.c */
+int32_t net_cold_open(struct net *n, struct err *e);
+void net_cold_start(struct net_conn *c); /* reads of the range at the head of its out-queue, then gives it a turn */
+void net_cold_note(struct net_conn *c, int64_t now); /* it had requests */
+bool net_pressed(const struct net *n, int64_t now);  /* others than readers of cold log are being served */
 
 /* accept.c */
 void net_listener_open(void *listener);

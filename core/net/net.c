@@ -40,7 +40,8 @@ static void open_metrics(struct net *n)
     m->bytes_out = metric_get(METRIC_COUNTER, "net_sent_bytes_total", "", "Bytes sent to clients.");
     m->requests = metric_get(METRIC_COUNTER, "net_requests_total", "", "Requests taken up.");
     m->stalls = metric_get(METRIC_COUNTER, "net_loop_stalls_total", "", "Turns of a loop longer than 20 ms.");
-    m->cold = metric_get(METRIC_COUNTER, "net_cold_reads_total", "", "File ranges read ahead by a worker.");
+    m->cold = metric_get(METRIC_COUNTER, "net_cold_reads_total", "",
+                         "Chunks of file ranges that were not in the page cache.");
     m->pauses = metric_get(METRIC_COUNTER, "net_accept_pauses_total", "", "Pauses for want of descriptors.");
     m->starved = metric_get(METRIC_COUNTER, "net_memory_waits_total", "",
                             "Times a connection waited for queued.max.request.bytes.");
@@ -126,6 +127,7 @@ int32_t net_open(struct os *os, const struct net_config *cfg, const struct net_h
     complete_config(n);
     n->budget = (struct net_budget){.max = n->cfg.max_queued, .wake = net_loop_wake_all, .wake_arg = n};
     atomic_store(&n->stop_at, INT64_MAX);
+    atomic_store(&n->pressed_at, INT64_MIN / 2);
     os_mutex_init(&n->lock, LOCK_NET);
     n->loops = calloc(n->cfg.loops, sizeof *n->loops);
     if (!n->loops) {
@@ -139,6 +141,8 @@ int32_t net_open(struct os *os, const struct net_config *cfg, const struct net_h
         if (r > 0)
             n->n_loops++;
     }
+    if (r > 0)
+        r = net_cold_open(n, e);
     if (r < 0) {
         for (uint32_t i = 0; i < n->n_loops; i++)
             os_exec_close(n->loops[i].exec);
@@ -221,6 +225,7 @@ void net_close(struct net *n)
     if (!clean)
         log_error("requests without an answer are left after %lld s; their memory is given up",
                   (long long)(CLOSE_WAIT / NET_SECOND));
+    os_exec_close(n->cold.exec); /* posts to loops */
     for (uint32_t i = 0; i < n->n_loops; i++)
         os_exec_close(n->loops[i].exec);
     drop_gauges();

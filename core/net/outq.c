@@ -246,22 +246,15 @@ static void gather(struct net_outq *q, struct net_out_pool *pool, struct batch *
     b->more = false;
 }
 
-/* Whether the first and the last byte are in the page cache; a file that cannot say is taken as hot. */
-static bool is_hot(struct os_file *f, uint64_t off, uint64_t n)
-{
-    uint8_t byte;
-    size_t got;
-    return os_pread(f, &byte, 1, off, OS_NOWAIT, &got) != CHRONIK_E_AGAIN &&
-           (n == 1 || os_pread(f, &byte, 1, off + n - 1, OS_NOWAIT, &got) != CHRONIK_E_AGAIN);
-}
-
 /* A piece of the file range at the front: > 0 sent, or E_AGAIN (the socket), E_BUSY (cold), E_RANGE (short), E_CLOSED,
  * or what the file said. */
 static int64_t send_file(struct net_outq *q, struct os_sock *s)
 {
     const struct net_seg *seg = net_outq_head(q);
     uint64_t n = seg->n < NET_SENDFILE_MAX ? seg->n : NET_SENDFILE_MAX;
-    if (!q->warm && !is_hot(seg->file, seg->off, n))
+    if (q->warm)
+        n = n < q->warm ? n : q->warm;
+    else if (!os_cached(seg->file, seg->off, n))
         return CHRONIK_E_BUSY;
     int64_t sent = os_sendfile(s, seg->file, seg->off, n);
     return sent == 0 ? CHRONIK_E_RANGE : sent;
@@ -277,7 +270,7 @@ static int64_t send_some(struct net_outq *q, struct net_out_pool *pool, struct o
                                              : b.stop;
     *full = b.n > 0 && r > 0 && (uint64_t)r < b.bytes;
     if (r > 0)
-        q->warm = false;
+        q->warm -= q->warm < (uint64_t)r ? q->warm : (uint64_t)r;
     return r;
 }
 
@@ -295,12 +288,13 @@ static enum net_flush stop_reason(int64_t r)
     }
 }
 
-enum net_flush net_outq_flush(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s, uint64_t *bytes)
+enum net_flush net_outq_flush(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s, uint64_t most,
+                              uint64_t *bytes)
 {
     *bytes = 0;
     while (q->first) {
         bool full;
-        if (*bytes >= NET_FLUSH_MAX)
+        if (*bytes >= most)
             return NET_FLUSH_AGAIN;
         int64_t r = send_some(q, pool, s, &full);
         if (r <= 0)

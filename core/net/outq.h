@@ -12,7 +12,6 @@ enum {
     NET_SENDFILE_MAX = 256 * 1024, /* bytes a call */
     NET_SENDFILE_MIN = 32 * 1024,  /* smaller ranges are read and sent together with what is around them */
     NET_SCRATCH = 64 * 1024,       /* for these, a loop; held under load only */
-    NET_FLUSH_MAX = 1024 * 1024,   /* bytes a connection sends a turn */
     NET_IOV_MAX = 64,
     NET_FEW_SEGS = 6,
 };
@@ -42,7 +41,7 @@ struct net_outq {
     struct net_out *first, *last;
     uint64_t mem;   /* bytes of memory not sent */
     uint64_t total; /* bytes of all not sent */
-    bool warm;      /* the range at the head was just read: send it without a look at the page cache */
+    uint64_t warm;  /* bytes of the range at the head that were just read: sent without a look at the page cache */
 };
 
 enum net_flush {
@@ -58,7 +57,8 @@ enum net_flush {
 int32_t net_outq_put(struct net_outq *q, struct net_out_pool *pool, const struct net_seg *segs, uint32_t n,
                      uint64_t bytes, void (*sent)(void *arg), void *sent_arg);
 /* Sends what the socket takes; *bytes gets how much that was. */
-enum net_flush net_outq_flush(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s, uint64_t *bytes);
+enum net_flush net_outq_flush(struct net_outq *q, struct net_out_pool *pool, struct os_sock *s, uint64_t most,
+                              uint64_t *bytes);
 /* The file range at the head, after NET_FLUSH_COLD. */
 const struct net_seg *net_outq_head(const struct net_outq *q);
 /* Drops everything, calling `sent` of each. */

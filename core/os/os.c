@@ -161,12 +161,28 @@ int32_t os_allocate(struct os_file *f, uint64_t off, uint64_t n)
 
 void os_advise_need(struct os_file *f, uint64_t off, uint64_t n)
 {
-    f->os->file->advise(f, off, n, true);
+    f->os->file->advise(f, off, n, OS_ADVISE_NEED);
+}
+
+void os_advise_random(struct os_file *f)
+{
+    f->os->file->advise(f, 0, 0, OS_ADVISE_RANDOM);
+}
+
+bool os_cached(struct os_file *f, uint64_t off, uint64_t n)
+{
+    int32_t r = f->os->file->cached ? f->os->file->cached(f, off, n) : CHRONIK_E_UNSUPPORTED;
+    uint8_t byte;
+    size_t got;
+    if (r >= 0)
+        return r > 0;
+    return os_pread(f, &byte, 1, off, OS_NOWAIT, &got) != CHRONIK_E_AGAIN &&
+           (n == 1 || os_pread(f, &byte, 1, off + n - 1, OS_NOWAIT, &got) != CHRONIK_E_AGAIN);
 }
 
 void os_advise_drop(struct os_file *f, uint64_t off, uint64_t n)
 {
-    f->os->file->advise(f, off, n, false);
+    f->os->file->advise(f, off, n, OS_ADVISE_DROP);
 }
 
 int32_t os_lock(struct os_file *f)

@@ -79,6 +79,10 @@ int32_t os_sync(struct os_file *f);                                             
 int32_t os_truncate(struct os_file *f, uint64_t size);
 int32_t os_allocate(struct os_file *f, uint64_t off, uint64_t n);
 void os_advise_need(struct os_file *f, uint64_t off, uint64_t n); /* start reading ahead */
+void os_advise_random(struct os_file *f); /* from now on a read of it brings in what it asks for and nothing ahead */
+/* Whether a read of the range would not wait for the disk: exactly where the system can tell, else by its first and
+ * last byte; a file that cannot say is taken as cached. It reads nothing ahead where the system can tell. */
+bool os_cached(struct os_file *f, uint64_t off, uint64_t n);
 void os_advise_drop(struct os_file *f, uint64_t off, uint64_t n);
 int32_t os_lock(struct os_file *f); /* exclusive, for the life of the process; CHRONIK_E_LOCKED with no waiting */
 int32_t os_rename(struct os *os, const char *from, const char *to);

@@ -29,6 +29,8 @@ struct os_exec_ops {
     uint32_t (*processors)(struct os *os); /* NULL: one */
 };
 
+enum os_advice { OS_ADVISE_NEED, OS_ADVISE_DROP, OS_ADVISE_RANDOM };
+
 struct os_file_ops {
     int32_t (*open)(struct os *os, const char *path, unsigned flags, struct os_file **out);
     void (*close)(struct os_file *f);
@@ -39,7 +41,8 @@ struct os_file_ops {
     void (*sync_lost)(struct os_file *f); /* a fault failed the sync: what that does to the pages; may be NULL */
     int32_t (*truncate)(struct os_file *f, uint64_t size);
     int32_t (*allocate)(struct os_file *f, uint64_t off, uint64_t n);
-    void (*advise)(struct os_file *f, uint64_t off, uint64_t n, bool need);
+    void (*advise)(struct os_file *f, uint64_t off, uint64_t n, enum os_advice what);
+    int32_t (*cached)(struct os_file *f, uint64_t off, uint64_t n); /* 1, 0, E_UNSUPPORTED: unknown; may be NULL */
     int32_t (*lock)(struct os_file *f);
     int32_t (*rename)(struct os *os, const char *from, const char *to);
     int32_t (*unlink)(struct os *os, const char *path);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -177,9 +178,28 @@ static int32_t real_allocate(struct os_file *f, uint64_t off, uint64_t n)
     return e < 0 || size >= off + n ? e : real_truncate(f, off + n);
 }
 
-static void real_advise(struct os_file *f, uint64_t off, uint64_t n, bool need)
+static void real_advise(struct os_file *f, uint64_t off, uint64_t n, enum os_advice what)
 {
-    posix_fadvise(real_file_fd(f), (off_t)off, (off_t)n, need ? POSIX_FADV_WILLNEED : POSIX_FADV_DONTNEED);
+    static const int advice[] = {[OS_ADVISE_NEED] = POSIX_FADV_WILLNEED,
+                                 [OS_ADVISE_DROP] = POSIX_FADV_DONTNEED,
+                                 [OS_ADVISE_RANDOM] = POSIX_FADV_RANDOM};
+    posix_fadvise(real_file_fd(f), (off_t)off, (off_t)n, advice[what]);
+}
+
+/* cachestat(2), Linux 6.5; older headers do not name it. */
+static int32_t real_cached(struct os_file *f, uint64_t off, uint64_t n)
+{
+    enum { CACHESTAT = 451 };
+    struct {
+        uint64_t off, n;
+    } range = {off, n};
+    struct {
+        uint64_t cached, dirty, writeback, evicted, recently_evicted;
+    } pages;
+    if (n == 0 || syscall(CACHESTAT, real_file_fd(f), &range, &pages, 0) != 0)
+        return CHRONIK_E_UNSUPPORTED;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    return pages.cached > (off + n - 1) / page - off / page;
 }
 
 /* An open-file-description lock: it ends with the file or the process, also when the process is killed. */
@@ -279,6 +299,7 @@ const struct os_file_ops real_file_ops = {
     .truncate = real_truncate,
     .allocate = real_allocate,
     .advise = real_advise,
+    .cached = real_cached,
     .lock = real_lock,
     .rename = real_rename,
     .unlink = real_unlink,

@@ -182,7 +182,9 @@ struct part_read {
     uint64_t max_bytes;
     bool min_one; /* give the first batch whole even above max_bytes */
     bool read_committed;
+    bool may_wait; /* for a disk: not on a loop */
     /* out */
+    bool cold; /* nothing was read: it would have to wait */
     struct part_view view;
     struct chronik_range ranges[8];
     uint32_t n_ranges;
@@ -191,7 +193,7 @@ struct part_read {
     int32_t diverging_epoch; /* -1 none */
     int64_t diverging_end;
 };
-/* A Kafka error code. On 0 with bytes > 0 the pin, when not NULL, must be released with part_release. Loop thread. */
+/* A Kafka error code. On 0 with bytes > 0 the pin, when not NULL, must be released with part_release. */
 int16_t part_read(struct part *p, struct part_read *r);
 void part_release(struct part *p, chronik_store_pin *pin);
 /* Queues the node, unless bytes above `seen_hw` are there already: then false, and the caller reads again. */

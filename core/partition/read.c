@@ -41,6 +41,7 @@ int16_t part_read(struct part *p, struct part_read *r)
     r->n_ranges = 0;
     r->bytes = 0;
     r->pin = NULL;
+    r->cold = false;
     r->diverging_epoch = -1;
     r->diverging_end = -1;
     os_mutex_lock(&p->mu);
@@ -62,7 +63,7 @@ int16_t part_read(struct part *p, struct part_read *r)
         return KAFKA_NONE;
     struct chronik_read q = {
         .size = sizeof q,
-        .flags = r->min_one ? CHRONIK_STORE_MIN_ONE : 0,
+        .flags = (r->min_one ? CHRONIK_STORE_MIN_ONE : 0) | (r->may_wait ? 0 : CHRONIK_STORE_NOWAIT),
         .from = r->offset,
         .end = end,
         .max_bytes = r->max_bytes,
@@ -70,6 +71,9 @@ int16_t part_read(struct part *p, struct part_read *r)
         .max_ranges = ARRAY_LEN(r->ranges),
     };
     int32_t got = p->set->cfg.ops->read(p->sp, &q);
+    r->cold = got == CHRONIK_E_AGAIN && !r->may_wait;
+    if (r->cold)
+        return KAFKA_NONE;
     if (got < 0)
         return part_store_error(got);
     r->n_ranges = q.n_ranges;

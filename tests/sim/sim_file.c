@@ -465,8 +465,11 @@ static int32_t file_allocate(struct os_file *x, uint64_t off, uint64_t n)
     return r < 0 ? r : CHRONIK_DONE;
 }
 
-static void file_advise(struct os_file *x, uint64_t off, uint64_t n, bool need)
+static void file_advise(struct os_file *x, uint64_t off, uint64_t n, enum os_advice what)
 {
+    bool need = what == OS_ADVISE_NEED;
+    if (what == OS_ADVISE_RANDOM)
+        return;
     struct sim_inode *i = live(x)->inode;
     uint64_t end = i->size < off + n || n == 0 ? i->size : off + n;
     for (uint64_t k = off / PAGE; k * PAGE < end; k++) {

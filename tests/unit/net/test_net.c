@@ -270,7 +270,7 @@ START_TEST(file_ranges_of_any_size_arrive_as_they_are)
 }
 END_TEST
 
-START_TEST(cold_file_ranges_are_read_by_a_worker_and_arrive_as_they_are)
+START_TEST(cold_file_ranges_are_read_off_the_loop_and_arrive_as_they_are)
 {
     int fd = fx_connect();
     make_file(8 << 20);
@@ -282,6 +282,26 @@ START_TEST(cold_file_ranges_are_read_by_a_worker_and_arrive_as_they_are)
     expect_range(fd, 3, 6 << 20);
     /* A file system without a cache of its own for these pages never is cold. */
     ck_assert_int_ge(metric_value(fx.net->m.cold), before);
+    close(fd);
+}
+END_TEST
+
+START_TEST(cold_file_ranges_arrive_as_they_are_while_others_are_served)
+{
+    int fd = fx_connect(), other = fx_connect();
+    make_file(2 << 20);
+    fx_request(other, 'e', 1, 100);
+    fx_expect(other, 1, 100);
+    os_advise_drop(fx.file, 0, 2 << 20);
+    fx.range_off = 1;
+    fx.range_n = (2 << 20) - 1;
+    fx_request(fd, 'f', 1, 100);
+    for (uint32_t i = 2; i < 50; i++) {
+        fx_request(other, 'e', i, 100);
+        fx_expect(other, i, 100);
+    }
+    expect_range(fd, 1, (2 << 20) - 1);
+    close(other);
     close(fd);
 }
 END_TEST
@@ -400,7 +420,8 @@ int main(void)
     tcase_add_test(t, garbage_closes_the_connection_with_one_line_that_says_what_it_is);
     tcase_add_test(t, a_dropped_request_closes_its_connection_only);
     tcase_add_test(t, file_ranges_of_any_size_arrive_as_they_are);
-    tcase_add_test(t, cold_file_ranges_are_read_by_a_worker_and_arrive_as_they_are);
+    tcase_add_test(t, cold_file_ranges_are_read_off_the_loop_and_arrive_as_they_are);
+    tcase_add_test(t, cold_file_ranges_arrive_as_they_are_while_others_are_served);
     tcase_add_test(t, d8_a_range_truncated_while_it_leaves_closes_the_connection);
     tcase_add_test(t, a_stop_lets_answers_finish_and_accepts_nobody);
     tcase_add_test(t, a_second_stop_forces_what_the_first_waits_for);

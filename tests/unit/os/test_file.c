@@ -49,6 +49,30 @@ START_TEST(what_was_written_in_many_pieces_is_read_back)
 }
 END_TEST
 
+START_TEST(what_was_dropped_is_not_cached_until_it_is_read)
+{
+    enum { N = 256 * 1024 };
+    static char bytes[N];
+    struct os_file *f = file_new("dropped");
+    size_t got;
+    memset(bytes, 'x', N);
+    struct chronik_iov v = {bytes, N};
+    ck_assert_int_eq(os_pwritev(f, &v, 1, 0), CHRONIK_DONE);
+    ck_assert(os_cached(f, 0, N));
+    ck_assert_int_eq(os_sync(f), CHRONIK_DONE);
+    os_advise_random(f);
+    os_advise_drop(f, 0, N);
+    /* A file system without a cache of its own for these pages keeps them: then there is nothing to see here. */
+    bool dropped = !os_cached(f, 0, N);
+    ck_assert_int_eq(os_pread(f, bytes, 4096, 0, 0, &got), CHRONIK_DONE);
+    ck_assert(os_cached(f, 100, 3996));
+    ck_assert(!dropped || !os_cached(f, 0, N));
+    ck_assert_int_eq(os_pread(f, bytes, N, 0, 0, &got), CHRONIK_DONE);
+    ck_assert(os_cached(f, 0, N));
+    os_close(f);
+}
+END_TEST
+
 START_TEST(a_cached_range_is_read_without_waiting)
 {
     struct os_file *f = file_new("cached");
@@ -239,6 +263,7 @@ int main(void)
     TCase *t = tcase_create("file");
     tcase_add_checked_fixture(t, world_open, world_close);
     tcase_add_test(t, what_was_written_in_many_pieces_is_read_back);
+    tcase_add_test(t, what_was_dropped_is_not_cached_until_it_is_read);
     tcase_add_test(t, a_cached_range_is_read_without_waiting);
     tcase_add_test(t, names_are_made_found_listed_renamed_and_removed);
     tcase_add_test(t, a_listing_tells_files_from_directories);
