@@ -14,7 +14,7 @@
 
 LOG_SUBSYSTEM("api");
 
-enum { POOLED_REQUESTS = 64, ARENA_LIMIT = 256 << 20, KEEP_OUT = 64 << 10 };
+enum { POOLED_REQUESTS = 256, ARENA_LIMIT = 256 << 20, KEEP_OUT = 64 << 10 };
 
 /* ---- the pool ---- */
 
@@ -389,6 +389,7 @@ int32_t api_start(struct api *a, struct net *net, struct err *e)
         struct api_loop *l = &a->loops[i];
         *l = (struct api_loop){.api = a, .no = i, .exec = net_loop(net, i)};
         l->open_task = l->gate_timer = (struct chronik_task){.fn = open_gate, .arg = l};
+        commit_queue_attach(l);
     }
     return CHRONIK_DONE;
 }

@@ -47,6 +47,8 @@ struct api_loop {
     struct api_req_list gathered;     /* produce requests that are appended together, before anything else runs */
     struct api_req_list paused;       /* for which the store had no room */
     struct chronik_task resume;
+    struct commit_job *committed, *committed_last; /* answers on their way here; the commit queue's */
+    struct chronik_task committed_task;
     bool open;
     struct chronik_task open_task, gate_timer;
 };

@@ -1,6 +1,6 @@
 /* commit_queue.c: gathers offset commits into commands. One command is under way at a time, so that commits keep their
- * order whichever thread proposes; while it is, the others gather. One mutex guards the waiting list; it is never held
- * across a call into metadata. */
+ * order whichever thread proposes; while it is, the others gather. A command's answers go to each loop as one list and
+ * one wake-up. One mutex guards the lists; it is never held across a call into metadata. */
 #include "api/commit_queue.h"
 
 #include "os/lock.h"
@@ -44,10 +44,19 @@ void commit_queue_free(struct commit_queue *q)
     free(q);
 }
 
+/* On a loop: the answers that came together, so that their bytes leave together too. */
 static void tell(void *arg)
 {
-    struct commit_job *j = arg;
-    j->fn(j);
+    struct api_loop *l = arg;
+    struct commit_queue *q = l->api->commits;
+    os_mutex_lock(&q->mu);
+    struct commit_job *j = l->committed;
+    l->committed = l->committed_last = NULL;
+    os_mutex_unlock(&q->mu);
+    for (struct commit_job *next; j; j = next) {
+        next = j->next;
+        j->fn(j);
+    }
 }
 
 /* The metadata's answers in the words of the group protocol. */
@@ -69,13 +78,33 @@ static void answer_all(struct commit_queue *q, int16_t code, const int16_t *code
 {
     struct commit_job *next;
     uint32_t i = 0;
+    os_mutex_lock(&q->mu);
     for (struct commit_job *j = q->jobs; j; j = next, i++) {
+        struct api_loop *l = j->loop;
         next = j->next;
+        j->next = NULL;
         j->code = code_of(code ? code : codes ? codes[i] : KAFKA_NONE);
-        j->task = (struct chronik_task){.fn = tell, .arg = j};
-        os_exec_post(j->exec, &j->task);
+        if (l->committed_last)
+            l->committed_last->next = j;
+        else
+            l->committed = j;
+        l->committed_last = j;
     }
+    os_mutex_unlock(&q->mu);
     q->jobs = NULL;
+    for (uint32_t k = 0; k < q->api->n_loops; k++) {
+        struct api_loop *l = &q->api->loops[k];
+        os_mutex_lock(&q->mu);
+        bool any = l->committed != NULL;
+        os_mutex_unlock(&q->mu);
+        if (any)
+            os_exec_post(l->exec, &l->committed_task);
+    }
+}
+
+void commit_queue_attach(struct api_loop *l)
+{
+    l->committed_task = (struct chronik_task){.fn = tell, .arg = l};
 }
 
 /* Takes what waits, as much as a command holds; false: nothing, and nobody proposes any more. */

@@ -11,16 +11,15 @@ struct commit_queue;
 struct commit_job {
     struct meta_commit commit;
     size_t bytes; /* about what it takes in a command */
-    struct os_exec *exec;
-    void (*fn)(struct commit_job *j); /* on exec */
-    void *arg;
-    int16_t code; /* out: Kafka's */
-    struct chronik_task task;
+    struct api_loop *loop;
+    void (*fn)(struct commit_job *j); /* on the loop */
+    int16_t code;                     /* out: Kafka's */
     struct commit_job *next;
 };
 
 struct commit_queue *commit_queue_new(struct api *a);
 void commit_queue_free(struct commit_queue *q);
+void commit_queue_attach(struct api_loop *l); /* before requests */
 /* Any thread; fn runs later, exactly once. Jobs that one thread puts are applied in that order. */
 void commit_queue_put(struct commit_queue *q, struct commit_job *j);
 

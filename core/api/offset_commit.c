@@ -156,7 +156,7 @@ static bool commit(struct offset_commit *o, int64_t epoch)
         api_answer(r, &o->resp);
         return true;
     }
-    o->job.exec = r->loop->exec;
+    o->job.loop = r->loop;
     o->job.fn = committed;
     commit_queue_put(r->api->commits, &o->job);
     return true;

@@ -274,11 +274,12 @@ void net_conn_turn(struct net_conn *c, bool can_read)
             more = may_read(c) && !turn_over(c, taken) && receive(c, &taken);
     } while (flush(c, began) && worth_a_round(c, more, taken));
     c->in_turn = false;
-    if (taken > 0) {
-        c->last_io = began;
+    if (taken > 0)
         metric_add(n->m.bytes_in, (int64_t)taken);
-    }
     int64_t now = os_mono_ns(n->os);
+    if (taken > 0 || c->moved)
+        c->last_io = now;
+    c->moved = false;
     if (!c->closed)
         settle(c, now);
     metric_add(c->loop->busy, now - began);
@@ -302,7 +303,7 @@ void net_conn_check(struct net_conn *c, int64_t now)
     bool waiting = c->out.first || !c->first;
     if (c->eof && now - c->eof_at > NET_EOF_GRACE)
         net_conn_doom(c, NET_BLAME_PEER, "closed by the peer");
-    else if (cfg->idle_ns >= 0 && waiting && now - c->last_io > cfg->idle_ns)
+    else if (cfg->idle_ns >= 0 && waiting && !c->moved && now - c->last_io > cfg->idle_ns)
         net_conn_doom(c, NET_BLAME_POLICY, "idle for longer than connections.max.idle.ms");
     else if (c->partial_since && (c->watched & OS_CAN_READ) &&
              now - c->partial_since > cfg->partial_ns + (int64_t)have * (NET_SECOND / NET_MIN_RATE))

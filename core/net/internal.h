@@ -59,6 +59,7 @@ struct net_conn {
     uint32_t n_reqs;  /* not yet in `out`, or canceled and not ended */
     uint32_t watched; /* OS_CAN_ bits */
     bool doomed, closed, eof, in_turn, dirty, starved, blocked, again, cold;
+    bool moved;           /* last_io is to be set at the end of the turn */
     enum net_blame blame; /* for being doomed */
     uint64_t frames;      /* requests taken so far */
     uint64_t partial_frame, turn_frames;

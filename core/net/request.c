@@ -97,7 +97,7 @@ static void req_end(struct net_req *r)
         c->last = r->prev;
     c->n_reqs--;
     if (!c->first)
-        c->last_io = os_mono_ns(l->net->os); /* idle from now on: a slow request does not count */
+        c->moved = true; /* idle from this turn on: a slow request does not count */
     r->next = l->free_reqs ? &l->free_reqs->r : NULL;
     l->free_reqs = b;
     l->n_free_reqs++;
