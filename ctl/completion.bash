@@ -46,7 +46,8 @@ _chronikctl() {
     "topic create") options+=" --partitions --replication-factor --config --if-not-exists --validate-only" ;;
     "group reset-offsets") options+=" --topic --to --validate-only" ;;
     "topic delete") options+=" --if-exists" ;;
-    "meta add" | "meta promote" | "meta remove" | "meta transfer" | "meta snapshot") options+=" --token-file" ;;
+    "meta bootstrap") options+=" --token-file --force" ;;
+    "meta add" | "meta promote" | "meta demote" | "meta remove" | "meta transfer" | "meta snapshot") options+=" --token-file" ;;
     status*) options+=" --wait" ;;
     esac
     if [[ $cur == -* ]]; then
@@ -58,7 +59,7 @@ _chronikctl() {
     1:topic:) mapfile -t COMPREPLY < <(compgen -W "list describe create delete" -- "$cur") ;;
     1:group:) mapfile -t COMPREPLY < <(compgen -W "list describe delete reset-offsets" -- "$cur") ;;
     *:group:*) mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_groups)" -- "$cur") ;;
-    1:meta:) mapfile -t COMPREPLY < <(compgen -W "status members add promote remove transfer snapshot" -- "$cur") ;;
+    1:meta:) mapfile -t COMPREPLY < <(compgen -W "status members add promote demote remove transfer bootstrap snapshot" -- "$cur") ;;
     *:topic:describe | *:topic:delete) mapfile -t COMPREPLY < <(compgen -W "$(_chronikctl_topics)" -- "$cur") ;;
     esac
 }

@@ -80,8 +80,8 @@ int meta_show_members(const struct options *o)
         print_json(all);
         return 0;
     }
-    struct print_table t = {.columns = 7};
-    print_row(&t, "NODE", "KIND", "LEADER", "ADDRESS", "MATCH", "HEARD MS AGO", "REPLICA");
+    struct print_table t = {.columns = 8};
+    print_row(&t, "NODE", "KIND", "LEADER", "ADDRESS", "MATCH", "HEARD MS AGO", "REPLICA", "DIRECTORY");
     cJSON_ArrayForEach(x, cJSON_GetObjectItem(all, "members"))
     {
         char node[24], match[24], heard[24];
@@ -89,7 +89,7 @@ int meta_show_members(const struct options *o)
         put_number(match, sizeof match, x, "match");
         put_number(heard, sizeof heard, x, "heard_ms");
         print_row(&t, node, text_of(x, "kind"), cJSON_IsTrue(cJSON_GetObjectItem(x, "leader")) ? "yes" : "no",
-                  text_of(x, "address"), match, heard, text_of(x, "replica"));
+                  text_of(x, "address"), match, heard, text_of(x, "replica"), text_of(x, "directory"));
     }
     print_table(&t);
     cJSON_Delete(all);
@@ -118,6 +118,12 @@ static bool plain(const char *s)
     return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]")] == 0;
 }
 
+/* The broker gives up a little before we do, so that we hear what it has to say. */
+static int patience(const struct options *o)
+{
+    return o->timeout_ms > 2000 ? o->timeout_ms - 1000 : o->timeout_ms / 2;
+}
+
 static int node_command(const struct options *o, const char *verb)
 {
     char path[512];
@@ -126,8 +132,8 @@ static int node_command(const struct options *o, const char *verb)
         return print_failure("'%s' is no node id: give the node.id of a broker", node) + 1;
     if (address && (!plain(address) || !strrchr(address, ':')))
         return print_failure("'%s' is not HOST:PORT, the address where the node listens for the quorum", address) + 1;
-    snprintf(path, sizeof path, "/meta/%s%s%s%s%.300s", verb, node ? "?node=" : "", node ? node : "",
-             address ? "&address=" : "", address ? address : "");
+    snprintf(path, sizeof path, "/meta/%s?timeout_ms=%d%s%s%s%.300s", verb, patience(o), node ? "&node=" : "",
+             node ? node : "", address ? "&address=" : "", address ? address : "");
     return command(o, path);
 }
 
@@ -139,6 +145,19 @@ int meta_add(const struct options *o)
 int meta_promote(const struct options *o)
 {
     return node_command(o, "promote");
+}
+
+int meta_demote(const struct options *o)
+{
+    return node_command(o, "demote");
+}
+
+/* Without --force the broker only says what would be lost. */
+int meta_bootstrap(const struct options *o)
+{
+    char path[80];
+    snprintf(path, sizeof path, "/meta/bootstrap?timeout_ms=%d%s", patience(o), o->force ? "&force=1" : "");
+    return command(o, path);
 }
 
 int meta_remove(const struct options *o)

@@ -8,6 +8,8 @@ int meta_show_status(const struct options *o);
 int meta_show_members(const struct options *o);
 int meta_add(const struct options *o);
 int meta_promote(const struct options *o);
+int meta_demote(const struct options *o);
+int meta_bootstrap(const struct options *o);
 int meta_remove(const struct options *o);
 int meta_hand_over(const struct options *o);
 int meta_make_snapshot(const struct options *o);

@@ -31,6 +31,7 @@ static const struct option table[] = {
     {"validate-only", NULL, "check, but change nothing", OPT_VALIDATE_ONLY},
     {"topic", "NAME", "whose offsets", OPT_TOPIC},
     {"to", "WHERE", "earliest, latest or an offset", OPT_TO},
+    {"force", NULL, "do it, although acknowledged changes may be lost", OPT_FORCE},
     {"wait", "SECONDS", "wait until the broker is ready", OPT_WAIT},
     {"token-file", "FILE", "bearer token of the admin server, needed from another machine; $CHRONIK_ADMIN_TOKEN_FILE",
      OPT_TOKEN},
@@ -68,6 +69,9 @@ static int32_t set_switch(const struct option *t, struct options *o)
         break;
     case OPT_VALIDATE_ONLY:
         o->validate_only = true;
+        break;
+    case OPT_FORCE:
+        o->force = true;
         break;
     default:
         if (strcmp(t->name, "help") == 0)

@@ -12,7 +12,7 @@ struct options {
     bool help, version, json;
     const char *bootstrap, *admin, *token_file;
     int timeout_ms;
-    bool internal, if_exists, if_not_exists, validate_only;
+    bool internal, if_exists, if_not_exists, validate_only, force;
     int32_t partitions;               /* -1: the broker's default */
     int16_t replication_factor;       /* -1: the broker's default */
     int wait_s;                       /* -1: do not wait */
@@ -44,6 +44,7 @@ enum {
     OPT_TOKEN = 256,
     OPT_TOPIC = 512,
     OPT_TO = 1024,
+    OPT_FORCE = 2048,
 };
 
 /* The table, ending with an object of NULL. In commands.c. */

@@ -42,5 +42,7 @@ const struct api_row *const api_rows[] = {
     &api_update_features,
     &api_unregister_broker,
     &api_list_config_resources,
+    &api_add_raft_voter,
+    &api_remove_raft_voter,
     NULL,
 };

@@ -16,6 +16,7 @@ struct waiting {
     struct meta_routes *routes;
     struct admin_call *call; /* NULL: answered by the end of the broker */
     const char *what;
+    char why[512]; /* the module's sentence */
     bool used;
 };
 
@@ -35,12 +36,11 @@ struct outcome {
     const char *text; /* cause and remedy */
 };
 
+/* When the module has not said it better. */
 static const struct outcome outcomes[] = {
     {CHRONIK_E_UNSUPPORTED, 501, "this metadata module is for one node; start the broker with --meta=raft"},
     {CHRONIK_E_NOT_LEADER, 503,
-     "this node does not lead the quorum: ask the leader, which 'chronikctl meta status' names; when there is none, "
-     "start "
-     "the voters that it misses"},
+     "no leader of the quorum was found; 'chronikctl meta status' names the voters that are missing: start them"},
     {CHRONIK_E_AGAIN, 409,
      "the learner has not caught up yet; try again when its match in 'chronikctl meta members' is near the leader's"},
     {CHRONIK_E_BUSY, 409,
@@ -48,14 +48,15 @@ static const struct outcome outcomes[] = {
     {CHRONIK_E_NOTFOUND, 404, "there is no such member; 'chronikctl meta members' lists them"},
     {CHRONIK_E_EXISTS, 409, "it is a member already; 'chronikctl meta members' lists them"},
     {CHRONIK_E_INVAL, 409,
-     "refused: a quorum keeps at least one voter, and a learner is promoted or given the lead once it has caught up"},
+     "refused: a quorum keeps at least one voter, an address is HOST:PORT, and a learner is promoted or given the lead "
+     "once it has caught up"},
     {CHRONIK_E_TIMEDOUT, 504, "the outcome is unknown; see 'chronikctl meta members' before trying again"},
     {CHRONIK_E_CANCELED, 503, "the outcome is unknown: the broker stops; ask another member"},
     {CHRONIK_E_CLOSED, 503, "the broker stops; ask another member"},
     {CHRONIK_E_NOSPC, 507, "the disk is full; free some space and try again"},
 };
 
-static int answer(struct admin_call *c, const char *what, int32_t result)
+static int answer(struct admin_call *c, const char *what, int32_t result, const char *why)
 {
     if (result >= 0) {
         struct cJSON *o = cJSON_CreateObject();
@@ -64,8 +65,8 @@ static int answer(struct admin_call *c, const char *what, int32_t result)
     }
     for (size_t i = 0; i < ARRAY_LEN(outcomes); i++)
         if (outcomes[i].code == result)
-            return admin_fail(c, outcomes[i].status, "%s: %s", what, outcomes[i].text);
-    return admin_fail(c, 500, "%s failed with code %d; the broker's log says more", what, result);
+            return admin_fail(c, outcomes[i].status, "%s: %s", what, why[0] ? why : outcomes[i].text);
+    return admin_fail(c, 500, "%s: %s (code %d)", what, why[0] ? why : "failed; the broker's log says more", result);
 }
 
 /* ---- waiting for the module ---- */
@@ -99,7 +100,7 @@ static void on_done(void *arg, int32_t result)
     struct meta_routes *r = w->routes;
     os_mutex_lock(&r->lock);
     if (w->call) {
-        answer(w->call, w->what, result);
+        answer(w->call, w->what, result, w->why);
         admin_finish(w->call);
     }
     w->call = NULL;
@@ -116,7 +117,7 @@ void meta_routes_stop(struct meta_routes *r)
     for (int i = 0; i < WAITING; i++) {
         struct waiting *w = &r->waiting[i];
         if (w->call) {
-            answer(w->call, w->what, CHRONIK_E_CANCELED);
+            answer(w->call, w->what, CHRONIK_E_CANCELED, "");
             admin_finish(w->call);
         }
         w->call = NULL;
@@ -125,25 +126,6 @@ void meta_routes_stop(struct meta_routes *r)
 }
 
 /* ---- commands ---- */
-
-enum command { ADD, PROMOTE, REMOVE, TRANSFER, SNAPSHOT };
-
-static int32_t run(struct meta_routes *r, enum command k, int32_t node, const char *address, struct chronik_done done)
-{
-    switch (k) {
-    case ADD:
-        return meta_member_change(r->meta, CHRONIK_META_ADD_LEARNER, (uint32_t)node, address, done);
-    case PROMOTE:
-        return meta_member_change(r->meta, CHRONIK_META_PROMOTE, (uint32_t)node, NULL, done);
-    case REMOVE:
-        return meta_member_change(r->meta, CHRONIK_META_REMOVE, (uint32_t)node, NULL, done);
-    case TRANSFER:
-        return meta_transfer(r->meta, node, done);
-    case SNAPSHOT:
-    default:
-        return meta_snapshot(r->meta, done);
-    }
-}
 
 /* The node of the query: -1 when it is missing and may be; false: the call is answered. */
 static bool node_of(struct admin_call *c, bool needed, int32_t *node)
@@ -162,48 +144,67 @@ static bool node_of(struct admin_call *c, bool needed, int32_t *node)
     return true;
 }
 
-static int command(struct meta_routes *r, struct admin_call *c, enum command k, const char *what)
+static int64_t timeout_of(const struct admin_call *c)
 {
-    char text[256];
-    int32_t node = -1;
-    if (k != SNAPSHOT && !node_of(c, k != TRANSFER, &node))
+    char text[16];
+    const char *given = admin_query(c, "timeout_ms", text, sizeof text);
+    long v = given ? strtol(given, NULL, 10) : 0;
+    return v > 0 && v < INT32_MAX ? v : 0;
+}
+
+static int command(struct meta_routes *r, struct admin_call *c, uint32_t op, const char *what)
+{
+    char text[256], force[8];
+    struct chronik_meta_change x = {.size = sizeof x, .op = op, .node_id = -1, .timeout_ms = timeout_of(c)};
+    bool anybody = op == CHRONIK_META_TRANSFER || op == CHRONIK_META_FOUND;
+    if (!node_of(c, !anybody, &x.node_id))
         return ADMIN_DONE;
-    const char *address = k == ADD ? admin_query(c, "address", text, sizeof text) : NULL;
-    if (k == ADD && (!address || !strrchr(address, ':')))
+    x.address = op == CHRONIK_META_ADD_LEARNER ? admin_query(c, "address", text, sizeof text) : NULL;
+    if (op == CHRONIK_META_ADD_LEARNER && (!x.address || !x.address[0]))
         return admin_fail(c, 400, "say where the node listens for the quorum: address=HOST:PORT");
+    if (op == CHRONIK_META_FOUND && admin_query(c, "force", force, sizeof force))
+        x.flags = CHRONIK_META_FORCE;
     struct waiting *w = take(r, c, what);
     if (!w)
         return admin_fail(c, 503, "too many commands are under way; try again");
-    int32_t rc = run(r, k, node, address, (struct chronik_done){on_done, w});
+    x.why = w->why;
+    x.why_n = sizeof w->why;
+    int32_t rc = meta_member_change(r->meta, &x, (struct chronik_done){on_done, w});
     if (rc == CHRONIK_PENDING)
         return ADMIN_PENDING;
     give_back(w);
-    return answer(c, what, rc);
+    return answer(c, what, rc, "");
 }
 
-static int post_add(void *arg, struct admin_call *c)
-{
-    return command(arg, c, ADD, "adding the learner");
-}
+#define VERBS(X)                                                                                                       \
+    X(add, ADD_LEARNER, "node=ID&address=HOST:PORT: add a learner", "adding the learner")                              \
+    X(promote, PROMOTE, "node=ID: make a learner a voter", "promoting the learner")                                    \
+    X(demote, DEMOTE, "node=ID: make a voter a learner", "demoting the voter")                                         \
+    X(remove, REMOVE, "node=ID: remove a member", "removing the member")                                               \
+    X(transfer, TRANSFER, "[node=ID]: hand over the lead", "handing over the lead")                                    \
+    X(bootstrap, FOUND, "force=1: become the sole voter, when a majority is lost for good",                            \
+      "founding the quorum anew with this node alone")
 
-static int post_promote(void *arg, struct admin_call *c)
-{
-    return command(arg, c, PROMOTE, "promoting the learner");
-}
-
-static int post_remove(void *arg, struct admin_call *c)
-{
-    return command(arg, c, REMOVE, "removing the member");
-}
-
-static int post_transfer(void *arg, struct admin_call *c)
-{
-    return command(arg, c, TRANSFER, "handing over the lead");
-}
+#define X(name, op, doc, what)                                                                                         \
+    static int post_##name(void *arg, struct admin_call *c)                                                            \
+    {                                                                                                                  \
+        return command(arg, c, CHRONIK_META_##op, what);                                                               \
+    }
+VERBS(X)
+#undef X
 
 static int post_snapshot(void *arg, struct admin_call *c)
 {
-    return command(arg, c, SNAPSHOT, "making a snapshot");
+    struct meta_routes *r = arg;
+    static const char what[] = "making a snapshot";
+    struct waiting *w = take(r, c, what);
+    if (!w)
+        return admin_fail(c, 503, "too many commands are under way; try again");
+    int32_t rc = meta_snapshot(r->meta, (struct chronik_done){on_done, w});
+    if (rc == CHRONIK_PENDING)
+        return ADMIN_PENDING;
+    give_back(w);
+    return answer(c, what, rc, "");
 }
 
 /* ---- members ---- */
@@ -217,8 +218,10 @@ static void add_member(void *arg, const struct chronik_meta_member *x)
     cJSON_AddBoolToObject(o, "leader", x->leads != 0);
     cJSON_AddStringToObject(o, "address", x->address);
     cJSON_AddStringToObject(o, "replica", uuid_text(&x->replica, id));
+    cJSON_AddStringToObject(o, "directory", uuid_text(&x->directory, id));
     cJSON_AddNumberToObject(o, "match", (double)x->match);
     cJSON_AddNumberToObject(o, "heard_ms", (double)x->heard_ms);
+    cJSON_AddNumberToObject(o, "caught_up_ms", (double)x->caught_up_ms);
     cJSON_AddItemToArray(list, o);
 }
 
@@ -248,12 +251,15 @@ struct meta_routes *meta_routes_open(struct os *os, struct admin *a, struct meta
     r->os = os;
     r->meta = meta;
     os_mutex_init(&r->lock, LOCK_META);
-    if (admin_route(a, "GET", "/meta/members", "the quorum: voters and learners, as JSON", get_members, r) < 0 ||
-        admin_route(a, "POST", "/meta/add", "node=ID&address=HOST:PORT: add a learner", post_add, r) < 0 ||
-        admin_route(a, "POST", "/meta/promote", "node=ID: make a learner a voter", post_promote, r) < 0 ||
-        admin_route(a, "POST", "/meta/remove", "node=ID: remove a member", post_remove, r) < 0 ||
-        admin_route(a, "POST", "/meta/transfer", "[node=ID]: hand over the lead", post_transfer, r) < 0 ||
-        admin_route(a, "POST", "/meta/snapshot", "make a snapshot of the metadata", post_snapshot, r) < 0) {
+    int32_t rc = admin_route(a, "GET", "/meta/members", "the quorum: voters and learners, as JSON", get_members, r);
+    if (rc > 0)
+        rc = admin_route(a, "POST", "/meta/snapshot", "make a snapshot of the metadata", post_snapshot, r);
+#define X(name, op, doc, what)                                                                                         \
+    if (rc > 0)                                                                                                        \
+        rc = admin_route(a, "POST", "/meta/" #name, doc, post_##name, r);
+    VERBS(X)
+#undef X
+    if (rc < 0) {
         meta_routes_free(r);
         return NULL;
     }

@@ -307,14 +307,9 @@ int32_t meta_members(struct meta *m, void (*each)(void *arg, const struct chroni
     return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->members(m->engine, each, arg);
 }
 
-int32_t meta_member_change(struct meta *m, uint32_t op, uint32_t node_id, const char *address, struct chronik_done done)
+int32_t meta_member_change(struct meta *m, const struct chronik_meta_change *c, struct chronik_done done)
 {
-    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->member_change(m->engine, op, node_id, address, done);
-}
-
-int32_t meta_transfer(struct meta *m, int32_t to_node, struct chronik_done done)
-{
-    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->transfer(m->engine, to_node, done);
+    return is_closing(m) ? CHRONIK_E_CLOSED : m->ops->member_change(m->engine, c, done);
 }
 
 /* ---- status and watchdog ---- */

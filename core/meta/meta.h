@@ -135,9 +135,7 @@ int32_t meta_read_barrier(struct meta *m, struct chronik_done done);
 /* As the ops of the same name (chronik/meta.h); E_CLOSED while closing. Completions on the apply executor. Any thread.
  */
 int32_t meta_members(struct meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg);
-int32_t meta_member_change(struct meta *m, uint32_t op, uint32_t node_id, const char *address,
-                           struct chronik_done done);
-int32_t meta_transfer(struct meta *m, int32_t to_node, struct chronik_done done); /* -1: anyone */
+int32_t meta_member_change(struct meta *m, const struct chronik_meta_change *c, struct chronik_done done);
 /* Makes a snapshot now; completion on the low executor. Any thread. */
 int32_t meta_snapshot(struct meta *m, struct chronik_done done);
 

@@ -23,9 +23,9 @@ struct op {
     }
 
 static const struct op meta_ops[] = {
-    META_OP(create),        META_OP(start),    META_OP(propose),        META_OP(read_barrier),   META_OP(applied),
-    META_OP(read_log),      META_OP(trim),     META_OP(snapshot_begin), META_OP(snapshot_chunk), META_OP(snapshot_end),
-    META_OP(member_change), META_OP(transfer), META_OP(status),         META_OP(close),          META_OP(members),
+    META_OP(create),        META_OP(start),  META_OP(propose),        META_OP(read_barrier),   META_OP(applied),
+    META_OP(read_log),      META_OP(trim),   META_OP(snapshot_begin), META_OP(snapshot_chunk), META_OP(snapshot_end),
+    META_OP(member_change), META_OP(status), META_OP(close),          META_OP(members),
 };
 
 static const struct op store_ops[] = {

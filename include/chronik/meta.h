@@ -102,9 +102,35 @@ struct chronik_meta_status {
     const char *stalled; /* NULL, or one sentence naming the stage, the last index and what it waits for */
 };
 
+/* What can be asked of a quorum. A node that does not lead passes it on to the leader, all but FOUND. */
 #define CHRONIK_META_ADD_LEARNER UINT32_C(1)
-#define CHRONIK_META_PROMOTE     UINT32_C(2)
-#define CHRONIK_META_REMOVE      UINT32_C(3)
+#define CHRONIK_META_PROMOTE     UINT32_C(2) /* a learner that has caught up; a dead voter of its node leaves */
+#define CHRONIK_META_REMOVE      UINT32_C(3) /* done when every other member has applied it */
+#define CHRONIK_META_TRANSFER    UINT32_C(4) /* the lead, to node_id; -1: to whoever is best */
+#define CHRONIK_META_ADD_VOTER   UINT32_C(5) /* added, and promoted once it has caught up */
+#define CHRONIK_META_DEMOTE      UINT32_C(6) /* a voter becomes a learner; one that is not connected leaves */
+#define CHRONIK_META_REFRESH     UINT32_C(7) /* `members` then tells what the leader knows */
+/* This node becomes the sole voter although a majority is missing: for a majority that is lost for good. Without FORCE
+ * nothing changes: `why` tells what would. */
+#define CHRONIK_META_FOUND UINT32_C(8)
+
+#define CHRONIK_META_FORCE UINT32_C(1) /* FOUND: do it */
+#define CHRONIK_META_EARLY UINT32_C(2) /* ADD_VOTER: done once the leader has it in its log */
+
+/* One of these, and for whom. */
+struct chronik_meta_change {
+    uint32_t size;
+    uint32_t op;
+    int32_t node_id;
+    uint32_t flags;
+    struct chronik_uuid directory; /* the replica of that node on this directory alone; zero: any */
+    const char *address;           /* host:port of the one to add; else NULL */
+    int64_t timeout_ms;            /* 0: the module's own bound */
+    /* A sentence with cause and remedy when it does not end with DONE, written before the completion; the memory must
+     * live until then. NULL: not wanted. */
+    char *why;
+    uint64_t why_n;
+};
 
 #define CHRONIK_META_VOTER   UINT32_C(1)
 #define CHRONIK_META_LEARNER UINT32_C(2)
@@ -119,6 +145,9 @@ struct chronik_meta_member {
     uint64_t match;              /* last index known to be on its disk; 0 unknown (only a leader knows of others) */
     int64_t heard_ms;            /* since it was last heard; -1 unknown */
     const char *address;         /* host:port; "" unknown. Borrowed for the call. */
+    /* Of the data directory that holds its replica: what Kafka calls the directory id of a voter. */
+    struct chronik_uuid directory;
+    int64_t caught_up_ms; /* since it last had all that the leader had then; -1 unknown */
 };
 
 typedef struct chronik_meta chronik_meta; /* an instance */
@@ -156,13 +185,11 @@ struct chronik_meta_ops {
     int32_t (*snapshot_begin)(chronik_meta *m, const struct chronik_meta_snapshot *s, void **writer);
     int32_t (*snapshot_chunk)(void *writer, const void *p, uint64_t n);
     int32_t (*snapshot_end)(void *writer, uint32_t ok);
-    /* Voters and learners (MEMBERSHIP): CHRONIK_META_ADD_LEARNER, _PROMOTE, _REMOVE; address: host:port of the one to
-     * add, else NULL. Completion on apply_exec when the change is in force. E_UNSUPPORTED, E_NOT_LEADER (none is
-     * known), E_BUSY (another change is under way), E_NOTFOUND (no such member), E_EXISTS, E_INVAL (no voter would be
-     * left, or the learner is too far behind), E_TIMEDOUT. */
-    int32_t (*member_change)(chronik_meta *m, uint32_t op, uint32_t node_id, const char *address,
-                             struct chronik_done done);
-    int32_t (*transfer)(chronik_meta *m, int32_t to_node, struct chronik_done done); /* -1: any */
+    /* Changes the quorum (MEMBERSHIP). Completion on apply_exec when the change is in force. E_UNSUPPORTED,
+     * E_NOT_LEADER (none is known), E_BUSY (another change is under way), E_NOTFOUND (no such member, or it is not
+     * connected), E_EXISTS, E_AGAIN (the learner is too far behind), E_INVAL (no voter would be left), E_TIMEDOUT,
+     * E_CANCELED. */
+    int32_t (*member_change)(chronik_meta *m, const struct chronik_meta_change *c, struct chronik_done done);
     void (*status)(chronik_meta *m, struct chronik_meta_status *out);
     /* Completes everything pending with E_CANCELED, flushes, then completes on apply_exec and frees the instance. No
      * other call may be running on another thread or follow. */

@@ -266,21 +266,22 @@ static int32_t op_trim(chronik_meta *m, uint64_t index)
     return CHRONIK_DONE;
 }
 
-static int32_t op_member_change(chronik_meta *m, uint32_t op, uint32_t node_id, const char *address,
-                                struct chronik_done done)
-{
-    return CHRONIK_E_UNSUPPORTED;
-}
-
-static int32_t op_transfer(chronik_meta *m, int32_t to_node, struct chronik_done done)
+static int32_t op_member_change(chronik_meta *m, const struct chronik_meta_change *c, struct chronik_done done)
 {
     return CHRONIK_E_UNSUPPORTED;
 }
 
 static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
 {
-    struct chronik_meta_member self = {
-        .size = sizeof self, .node_id = m->cfg.node_id, .kind = CHRONIK_META_VOTER, .heard_ms = -1, .address = ""};
+    struct chronik_meta_member self = {.size = sizeof self,
+                                       .node_id = m->cfg.node_id,
+                                       .kind = CHRONIK_META_VOTER,
+                                       .heard_ms = -1,
+                                       .caught_up_ms = -1,
+                                       .address = ""};
+    struct chronik_dir_info dir = {.size = sizeof dir};
+    if (m->host.dir_info(m->host.ctx, m->cfg.dir, &dir) > 0)
+        self.directory = dir.id;
     pthread_mutex_lock(&m->lock);
     self.leads = m->stage == STAGE_SERVING;
     self.match = m->durable;
@@ -354,7 +355,6 @@ static const struct chronik_meta_ops ops = {
     .snapshot_chunk = local_snapshot_chunk,
     .snapshot_end = local_snapshot_end,
     .member_change = op_member_change,
-    .transfer = op_transfer,
     .status = op_status,
     .close = op_close,
     .members = op_members,

@@ -19,7 +19,7 @@ static void unlink_inbound(chronik_meta *m, struct inbound *in)
     free(in);
 }
 
-static void inbound_close(chronik_meta *m, struct inbound *in)
+void accept_close_one(chronik_meta *m, struct inbound *in)
 {
     struct conn *c = in->conn;
     unlink_inbound(m, in);
@@ -49,7 +49,7 @@ static bool taken(chronik_meta *m, const struct inbound *me, const struct hello 
             continue;
         found = true;
         if (now - in->heard > QUIET_MS * RAFT_MS && !MUTANT("raft_id_held_by_the_dead"))
-            inbound_close(m, in);
+            accept_close_one(m, in);
     }
     return found;
 }
@@ -57,8 +57,8 @@ static bool taken(chronik_meta *m, const struct inbound *me, const struct hello 
 static uint32_t judge(chronik_meta *m, const struct inbound *in, const struct hello *h)
 {
     bool formed = m->id.formed && m->rc;
-    if (h->formed && formed && memcmp(&h->group_id, &m->id.group_id, sizeof h->group_id) != 0)
-        return WIRE_OTHER_CLUSTER;
+    if (h->formed && formed && !uuid_same(&h->group_id, &m->id.group_id))
+        return force_was(&m->id, &h->group_id) ? WIRE_SUPERSEDED : WIRE_OTHER_CLUSTER;
     if (h->want && h->want != m->id.replica)
         return WIRE_OTHER_REPLICA;
     if (h->node == m->cfg.node_id || h->replica == m->id.replica || taken(m, in, h))
@@ -84,10 +84,12 @@ static bool greet(struct conn *c, struct inbound *in, const uint8_t *p, uint32_t
         return false;
     bool again = restarted(m, &h);
     uint32_t status = judge(m, in, &h);
+    in->told_removed = h.formed && m->leads && !conf_has(&m->group_now->conf, h.replica) && net_settled(m, NULL, 0);
     in->from = h;
     in->welcome = status == WIRE_OK;
     peer_hello(m, NULL, h.lane, &answer);
     answer.status = status;
+    answer.removed = in->told_removed;
     wire_hello(&c->out, WIRE_WELCOME, &answer, m->host.crc32c);
     if (status == WIRE_OK) {
         c->limit = WIRE_LARGE;
@@ -116,7 +118,7 @@ static bool step_msg(chronik_meta *m, const struct hello *from, const uint8_t *p
     bool vote = good && (msg.type == RC_MSG_VOTE || msg.type == RC_MSG_PRE_VOTE || msg.type == RC_MSG_TIMEOUT_NOW);
     if (good && !own)
         good = false;
-    else if (good && m->rc && msg.to == m->id.replica && !(vote && m->net->stale) &&
+    else if (good && m->rc && msg.to == m->id.replica && !(vote && m->net->stale) && !m->net->founding &&
              !(msg.n_entries && net_disk_full(m))) /* an append that is lost is sent again when there is room */
         good = rc_step(m->rc, &msg) != RC_INVALID;
     wire_msg_clear(&m->alloc, &msg);
@@ -147,8 +149,16 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
         return stream_result(m, &in->from, p, n);
     case WIRE_STILL_HERE:
         return n == 0;
+    case WIRE_ASK:
+        return ask_received(m, &in->from, p, n);
+    case WIRE_ASKED:
+        return ask_answered(m, &in->from, p, n);
+    case WIRE_GROUP_AT:
+        in->from.group_at = n == 8 ? max_u64(in->from.group_at, get_le64(p)) : in->from.group_at;
+        return n == 8;
     case WIRE_HELLO:
     case WIRE_WELCOME:
+    case WIRE_TYPE_END:
         break;
     }
     return false;
@@ -199,11 +209,18 @@ void accept_turn(chronik_meta *m, int64_t now)
             if (!in->from.replica)
                 util_log(&m->host, CHRONIK_LOG_WARN, "connection of %s closed: it did not say who it is in %d s",
                          in->conn->peer, HELLO_MS / 1000);
-            inbound_close(m, in);
+            accept_close_one(m, in);
         } else if (!in->welcome) { /* the oldest comes last */
             m->net->hello_due = in->since + (HELLO_MS + 1) * RAFT_MS;
         }
     }
+}
+
+/* They dial again. */
+void accept_hang_up(chronik_meta *m)
+{
+    while (m->net->inbound)
+        accept_close_one(m, m->net->inbound);
 }
 
 void accept_close(chronik_meta *m)
@@ -211,6 +228,5 @@ void accept_close(chronik_meta *m)
     if (m->net->listener)
         m->host.listen_close(m->net->listener);
     m->net->listener = NULL;
-    while (m->net->inbound)
-        inbound_close(m, m->net->inbound);
+    accept_hang_up(m);
 }

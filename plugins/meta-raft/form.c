@@ -73,7 +73,7 @@ static bool decides(const chronik_meta *m)
 static bool all_here(chronik_meta *m, struct book *book)
 {
     const struct quorum *q = &m->quorum;
-    *book = (struct book){.n = 1, .v = {{.replica = m->id.replica, .node = m->cfg.node_id}}};
+    *book = (struct book){.n = 1, .v = {{.replica = m->id.replica, .node = m->cfg.node_id, .directory = q->directory}}};
     memcpy(book->v[0].address, q->address, RAFT_ADDRESS);
     for (const struct peer *p = m->net->peers; p; p = p->next) {
         if (!peer_ready(p, LANE_TALK) || p->info.formed || p->info.voters_hash != q->voters_hash ||
@@ -82,7 +82,7 @@ static bool all_here(chronik_meta *m, struct book *book)
                 continue;
             return false;
         }
-        struct member x = {.replica = p->info.replica, .node = p->node};
+        struct member x = {.replica = p->info.replica, .node = p->node, .directory = p->info.directory};
         memcpy(x.address, p->address, RAFT_ADDRESS);
         book_put(book, &x);
     }

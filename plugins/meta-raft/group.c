@@ -3,15 +3,16 @@
  * executor, under the mutex; read anywhere.
  *
  * As bytes (in snapshots, the identity file and on the wire), little-endian:
- *   u32 format 1; u64 index; u64 term;
+ *   u32 format 2; u64 index; u64 term;
  *   four lists of ids (voters, outgoing, learners, learners_next): u32 n, n * u64; u32 auto_leave;
- *   u32 members, each: u64 replica; u32 node; u32 bytes of the address; the address.
- * A member entry of the log has PAYLOAD_MEMBER, then one member in the same form. */
+ *   u32 members, each: u64 replica; u32 node; u32 bytes of the address; the address; 16 bytes directory id.
+ * A member entry of the log has PAYLOAD_MEMBER, then one member in the same form. In format 1, and in entries of that
+ * time, the directory id is missing. */
 #include "raft.h"
 
 #include <stdlib.h>
 
-enum { GROUP_FORMAT = 1, GROUPS_KEPT = 16 };
+enum { GROUP_FORMAT = 2, GROUP_FORMAT_1 = 1, GROUPS_KEPT = 16 };
 
 /* ---- bytes ---- */
 
@@ -55,6 +56,7 @@ static void put_member(struct out *o, const struct member *x)
     put32(o, x->node);
     put32(o, n);
     put(o, x->address, n);
+    put(o, x->directory.b, sizeof x->directory.b);
 }
 
 struct in {
@@ -99,7 +101,7 @@ static void get_ids(struct in *i, struct rc_ids *ids)
     }
 }
 
-static void get_member(struct in *i, struct member *x)
+static void get_member(struct in *i, struct member *x, bool directory)
 {
     memset(x, 0, sizeof *x);
     x->replica = get64(i);
@@ -110,6 +112,9 @@ static void get_member(struct in *i, struct member *x)
         i->bad = true;
     else
         memcpy(x->address, p, n);
+    p = directory ? get(i, sizeof x->directory.b) : NULL;
+    if (p)
+        memcpy(x->directory.b, p, sizeof x->directory.b);
 }
 
 size_t group_encode(const struct group *g, uint8_t *p, size_t room)
@@ -133,7 +138,8 @@ bool group_decode(struct group *g, const uint8_t *p, size_t n)
 {
     struct in i = {.p = p, .left = n};
     memset(g, 0, sizeof *g);
-    if (get32(&i) != GROUP_FORMAT)
+    uint32_t format = get32(&i);
+    if (format != GROUP_FORMAT && format != GROUP_FORMAT_1)
         return false;
     g->index = get64(&i);
     g->term = get64(&i);
@@ -147,13 +153,13 @@ bool group_decode(struct group *g, const uint8_t *p, size_t n)
     if (leave > 1 || g->book.n > RAFT_PEERS)
         return false;
     for (uint32_t k = 0; k < g->book.n && !i.bad; k++)
-        get_member(&i, &g->book.v[k]);
+        get_member(&i, &g->book.v[k], format == GROUP_FORMAT);
     return !i.bad && i.left == 0 && g->conf.voters.n > 0;
 }
 
 struct rc_buf *member_encode(chronik_meta *m, const struct member *x)
 {
-    uint8_t bytes[RAFT_ADDRESS + 32] = {PAYLOAD_MEMBER};
+    uint8_t bytes[RAFT_ADDRESS + 48] = {PAYLOAD_MEMBER};
     struct out o = {.p = bytes, .n = 1, .room = sizeof bytes};
     put_member(&o, x);
     struct rc_buf *b = rc_buf_new(&m->alloc, (uint32_t)o.n);
@@ -164,12 +170,27 @@ struct rc_buf *member_encode(chronik_meta *m, const struct member *x)
 
 bool member_decode(const struct rc_buf *b, struct member *out)
 {
-    struct in i = {.p = b->bytes + 1, .left = b->len - 1};
-    get_member(&i, out);
+    struct in i = {.p = b->bytes + 1, .left = b->len - 1}, old = i;
+    get_member(&i, out, true);
+    if (i.bad) {
+        get_member(&old, out, false);
+        i = old;
+    }
     return !i.bad && i.left == 0 && out->replica;
 }
 
 /* ---- looking up ---- */
+
+bool uuid_same(const struct chronik_uuid *a, const struct chronik_uuid *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+bool uuid_zero(const struct chronik_uuid *id)
+{
+    static const struct chronik_uuid none;
+    return uuid_same(id, &none);
+}
 
 bool ids_have(const struct rc_ids *ids, uint64_t replica)
 {

@@ -3,13 +3,47 @@
  * forget its oldest records. It must be durable before the replica says its id to anybody. Blocking; workers and start.
  *
  * Kind "RFID", version 1. Content, little-endian: u64 replica id; u32 node id; u32 formed; 16 bytes group id;
- * u64 first record of the log that is needed; then, when formed, the group as of index 1 (group.c). */
+ * u64 first record of the log that is needed; when formed is 2 (founded anew, here or by others): u32 superseded;
+ * u32 n, then n former group ids, oldest first; u64 last entry and i64 wall clock (ms) of the last time; then, when
+ * formed, the group as of index 1 (group.c). */
 #include "raft.h"
 
 #include <stdlib.h>
 
 #define IDENTITY_KIND SNAPFILE_KIND('R', 'F', 'I', 'D')
 enum { IDENTITY_VERSION = 1, IDENTITY_HEAD = 40, IDENTITY_MOST = 64 << 10 };
+enum { FORMED = 1, FORMED_ANEW = 2, ANEW_BYTES = 24 };
+
+/* Of the part that tells of foundings by force. */
+static size_t anew_bytes(const struct identity *id)
+{
+    return id->n_former || id->superseded ? ANEW_BYTES + id->n_former * sizeof id->former[0] : 0;
+}
+
+static bool anew_decode(struct identity *id, const uint8_t *p, uint64_t n)
+{
+    if (n < ANEW_BYTES || get_le32(p) > 1 || get_le32(p + 4) > RAFT_FORMER)
+        return false;
+    id->superseded = get_le32(p);
+    id->n_former = get_le32(p + 4);
+    size_t ids = id->n_former * sizeof id->former[0];
+    if (n < ANEW_BYTES + ids)
+        return false;
+    memcpy(id->former, p + 8, ids);
+    id->forced_index = get_le64(p + 8 + ids);
+    id->forced_ms = (int64_t)get_le64(p + 16 + ids);
+    return true;
+}
+
+static void anew_encode(const struct identity *id, uint8_t *p)
+{
+    size_t ids = id->n_former * sizeof id->former[0];
+    put_le32(p, id->superseded);
+    put_le32(p + 4, id->n_former);
+    memcpy(p + 8, id->former, ids);
+    put_le64(p + 8 + ids, id->forced_index);
+    put_le64(p + 16 + ids, (uint64_t)id->forced_ms);
+}
 
 static bool decode(chronik_meta *m, const uint8_t *p, uint64_t n, uint32_t *node)
 {
@@ -18,12 +52,21 @@ static bool decode(chronik_meta *m, const uint8_t *p, uint64_t n, uint32_t *node
         return false;
     id->replica = get_le64(p);
     *node = get_le32(p + 8);
-    id->formed = get_le32(p + 12);
+    uint32_t formed = get_le32(p + 12);
     memcpy(id->group_id.b, p + 16, 16);
     id->log_from = get_le64(p + 32);
-    if (!id->replica || id->formed > 1)
+    if (!id->replica || formed > FORMED_ANEW)
         return false;
-    return id->formed ? group_decode(&id->bootstrap, p + IDENTITY_HEAD, n - IDENTITY_HEAD) : n == IDENTITY_HEAD;
+    id->formed = formed != 0;
+    p += IDENTITY_HEAD;
+    n -= IDENTITY_HEAD;
+    if (formed == FORMED_ANEW) {
+        if (!anew_decode(id, p, n))
+            return false;
+        p += anew_bytes(id);
+        n -= anew_bytes(id);
+    }
+    return formed ? group_decode(&id->bootstrap, p, n) : n == 0;
 }
 
 int32_t identity_load(chronik_meta *m, struct errtext *e)
@@ -49,6 +92,8 @@ int32_t identity_load(chronik_meta *m, struct errtext *e)
         rc = errtext_set(e, CHRONIK_E_INVAL,
                          "%s/%s belongs to node %u, but node.id is %u: set node.id back, or use another directory",
                          RAFT_FOLDER, RAFT_IDENTITY, node, m->cfg.node_id);
+    else if (m->id.superseded)
+        rc = errtext_set(e, CHRONIK_E_STALE, RAFT_SUPERSEDED, RAFT_FOLDER);
     free(data);
     return rc;
 }
@@ -56,7 +101,8 @@ int32_t identity_load(chronik_meta *m, struct errtext *e)
 int32_t identity_save(chronik_meta *m, struct errtext *e)
 {
     const struct identity *id = &m->id;
-    size_t n = IDENTITY_HEAD + (id->formed ? group_encode(&id->bootstrap, NULL, 0) : 0);
+    size_t anew = id->formed ? anew_bytes(id) : 0;
+    size_t n = IDENTITY_HEAD + anew + (id->formed ? group_encode(&id->bootstrap, NULL, 0) : 0);
     uint8_t *p = malloc(n);
     struct snapfile_info f = {.kind = IDENTITY_KIND, .version = IDENTITY_VERSION};
     struct snapfile_writer *w = NULL;
@@ -64,11 +110,13 @@ int32_t identity_save(chronik_meta *m, struct errtext *e)
         return errtext_set(e, CHRONIK_E_NOMEM, "%s/%s: out of memory", RAFT_FOLDER, RAFT_IDENTITY);
     put_le64(p, id->replica);
     put_le32(p + 8, m->cfg.node_id);
-    put_le32(p + 12, id->formed);
+    put_le32(p + 12, !id->formed ? 0 : anew ? FORMED_ANEW : FORMED);
     memcpy(p + 16, id->group_id.b, 16);
     put_le64(p + 32, id->log_from);
+    if (anew)
+        anew_encode(id, p + IDENTITY_HEAD);
     if (id->formed)
-        group_encode(&id->bootstrap, p + IDENTITY_HEAD, n - IDENTITY_HEAD);
+        group_encode(&id->bootstrap, p + IDENTITY_HEAD + anew, n - IDENTITY_HEAD - anew);
     int32_t rc = snapfile_begin(&m->host, m->cfg.dir, RAFT_FOLDER, RAFT_IDENTITY, &f, &w);
     if (rc > 0) {
         int32_t wrote = snapfile_chunk(w, p, n);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LEAVE_MOST_MS = 1000, LACK_SAY_MS = 30000, LACK_FIRST_MS = 1000 };
+enum { LEAVE_MOST_MS = 1000, LACK_SAY_MS = 30000, LACK_FIRST_MS = 1000, TRIED_MS = 150, ROWS_MS = 2000 };
 
 /* ---- life ---- */
 
@@ -17,6 +17,7 @@ int32_t net_new(chronik_meta *m)
         return CHRONIK_E_NOMEM;
     plist_init(&m->net->forwarded);
     m->host.random(m->host.ctx, &m->net->nonce, sizeof m->net->nonce);
+    m->net->ask_number = m->net->nonce >> 1; /* an answer to an earlier life fits none of ours */
     return CHRONIK_DONE;
 }
 
@@ -32,6 +33,8 @@ void net_free(chronik_meta *m)
 void net_start(chronik_meta *m)
 {
     m->net->started = true;
+    m->net->started_at = net_now(m);
+    force_remember(m);
     accept_start(m);
     peers_update(m);
 }
@@ -58,7 +61,10 @@ void net_turn(chronik_meta *m, int64_t now)
         return;
     net_install_done(m);
     forward_turn(m, now);
+    ask_turn(m, now);
     member_turn(m, now);
+    force_turn(m, now);
+    net_say_group(m);
     lack_say(m, now);
 }
 
@@ -89,6 +95,9 @@ int64_t net_due(chronik_meta *m)
     earlier(&at, n->leaving_until);
     earlier(&at, n->lack_due);
     earlier(&at, member_due(m));
+    earlier(&at, ask_due(m));
+    if (n->founding)
+        earlier(&at, n->founding->until);
     if (!m->rc)
         earlier(&at, n->form_again);
     if (n->forwarded.head)
@@ -102,21 +111,123 @@ bool net_disk_full(chronik_meta *m)
     return reclog_admit(m->log, 64 << 10, 0) == CHRONIK_E_NOSPC;
 }
 
+/* When it last had all that we had: it has now what we had at the last look, or what an earlier look found. */
+static int64_t caught_up_at(chronik_meta *m, const struct rc_peer *v, int64_t now)
+{
+    if (v->id == m->id.replica)
+        return now;
+    if (m->net->last_seen_at && v->match >= m->net->last_seen)
+        return v->match >= raft_last(m) ? now : m->net->last_seen_at;
+    for (uint32_t i = 0; i < m->n_rows; i++)
+        if (m->rows[i].replica == v->id)
+            return m->rows[i].caught;
+    return 0;
+}
+
 void net_rows(chronik_meta *m, int64_t now)
 {
     struct rc_peer v[RC_MAX_MEMBERS];
     uint32_t n = m->leads ? rc_peers(m->rc, v, RC_MAX_MEMBERS) : 0;
     struct row rows[RAFT_PEERS];
+    if (!m->leads && now - m->rows_at < ROWS_MS * RAFT_MS)
+        return; /* what the leader told of its own stays for a moment */
     for (uint32_t i = 0; i < n; i++) {
         rows[i] = (struct row){.replica = v[i].id, .match = v[i].match, .heard = v[i].id == m->id.replica ? now : 0};
         for (const struct inbound *in = m->net->inbound; in; in = in->next)
             if (in->welcome && in->from.replica == v[i].id && in->heard > rows[i].heard)
                 rows[i].heard = in->heard;
+        rows[i].caught = caught_up_at(m, &v[i], now);
+    }
+    if (n) {
+        m->net->last_seen = raft_last(m);
+        m->net->last_seen_at = now;
     }
     pthread_mutex_lock(&m->lock);
     memcpy(m->rows, rows, n * sizeof rows[0]);
     m->n_rows = n;
     pthread_mutex_unlock(&m->lock);
+}
+
+static const char *reason(chronik_meta *m, const struct peer *p)
+{
+    if (p->refused)
+        return wire_refusal_text(p->refused);
+    if (peer_ready(p, LANE_TALK))
+        return p->info.formed && !m->rc ? "belongs to a quorum already" : "connected";
+    return p->why == CHRONIK_E_CLOSED     ? "refused"
+           : p->why == CHRONIK_E_TIMEDOUT ? "no answer"
+           : p->why                       ? util_code_text(p->why)
+                                          : "not reached yet";
+}
+
+/* ---- what others have applied ---- */
+
+static uint64_t group_of(chronik_meta *m, uint64_t replica)
+{
+    uint64_t at = replica == m->id.replica ? m->group_now->index : 0;
+    for (const struct inbound *in = m->net->inbound; in; in = in->next)
+        if (in->welcome && in->from.replica == replica)
+            at = max_u64(at, in->from.group_at);
+    return at;
+}
+
+bool net_settled(chronik_meta *m, char *who, size_t n)
+{
+    const struct group *g = m->group_now;
+    bool all = true;
+    size_t at = 0;
+    for (uint32_t i = 0; i < g->book.n; i++) {
+        const struct member *x = &g->book.v[i];
+        if (!conf_has(&g->conf, x->replica) || group_of(m, x->replica) >= g->index)
+            continue;
+        const struct peer *p = peer_of(m, x->replica);
+        if (at < n)
+            at += (size_t)snprintf(who + at, n - at, "%s%u@%s (%s)", all ? "" : ", ", x->node, x->address,
+                                   p ? reason(m, p) : "unknown");
+        all = false;
+    }
+    return all;
+}
+
+/* The leader waits for it before it calls a removal done. */
+void net_say_group(chronik_meta *m)
+{
+    struct peer *p = m->leads || !m->lead ? NULL : peer_of(m, m->lead);
+    uint64_t at = m->group_now->index;
+    if (!p || !peer_ready(p, LANE_TALK) || p->told_group == at)
+        return;
+    struct wbuf *w = &p->lane[LANE_TALK].conn->out;
+    size_t frame = wire_begin(w, WIRE_GROUP_AT);
+    wire_put64(w, at);
+    wire_end(w, frame, m->host.crc32c);
+    p->told_group = at;
+}
+
+/* Not before every voter has been tried once: one of them may know that this group is none any more (force.c). And not
+ * at all once we are no member. */
+bool net_may_campaign(chronik_meta *m, int64_t now)
+{
+    bool tried = true;
+    if (m->net->removed || m->net->stale || (m->net->founding && m->net->founding->stage != REQUEST_PROPOSED))
+        return false;
+    for (const struct peer *p = m->net->peers; p; p = p->next)
+        if (ids_have(&m->group_now->conf.voters, p->replica))
+            tried = tried && (peer_ready(p, LANE_TALK) || p->why || p->refused);
+    return tried || now - m->net->started_at > TRIED_MS * RAFT_MS;
+}
+
+void net_removed(chronik_meta *m, const struct peer *by)
+{
+    if (!m->net->removed)
+        util_log(&m->host, CHRONIK_LOG_WARN, "%s leads the quorum, and this node is no member of it any more",
+                 by->address);
+    rc_forget_leader(m->rc); /* who would tell us nothing any more */
+    m->net->removed = true;
+}
+
+bool net_member(const chronik_meta *m)
+{
+    return !m->net->removed;
 }
 
 void net_step_down(chronik_meta *m, int64_t now)
@@ -131,6 +242,8 @@ void net_step_down(chronik_meta *m, int64_t now)
 
 void net_leader_changed(chronik_meta *m)
 {
+    if (m->lead)
+        m->net->removed = false;
     forward_cancel(m);
     raft_answer(m, &m->waiting, CHRONIK_E_CANCELED); /* perhaps committed, perhaps not: the proposer asks again */
 }
@@ -141,18 +254,6 @@ void net_group_changed(chronik_meta *m)
 }
 
 /* ---- who is missing ---- */
-
-static const char *reason(chronik_meta *m, const struct peer *p)
-{
-    if (p->refused)
-        return wire_refusal_text(p->refused);
-    if (peer_ready(p, LANE_TALK))
-        return p->info.formed && !m->rc ? "belongs to a quorum already" : "connected";
-    return p->why == CHRONIK_E_CLOSED     ? "refused"
-           : p->why == CHRONIK_E_TIMEDOUT ? "no answer"
-           : p->why                       ? util_code_text(p->why)
-                                          : "not reached yet";
-}
 
 static bool missing(chronik_meta *m, const struct peer *p)
 {
@@ -198,6 +299,9 @@ void net_lack(chronik_meta *m, char *text, size_t n)
     if (m->net->stale)
         head = "this disk is an older copy of this replica: it does not vote; remove its folder meta-raft and add it "
                "again; voters: ";
+    if (m->net->removed)
+        head = "this node is no member of its quorum any more: it answers from what it knew; add it again with "
+               "chronikctl meta add, or stop it; voters: ";
     at = (size_t)snprintf(text, n, "%s", head);
     for (const struct peer *p = m->net->peers; p && at < n; p = p->next)
         if (missing(m, p)) {
@@ -275,6 +379,11 @@ bool net_leaving(chronik_meta *m, int64_t now)
 void net_cancel(chronik_meta *m)
 {
     forward_cancel(m);
+    ask_cancel(m);
+    if (m->net->founding)
+        request_finish(m, m->net->founding,
+                       request_say(m->net->founding, CHRONIK_E_CANCELED, "this node stops: give the command again"));
+    m->net->founding = NULL;
     member_cancel(m);
 }
 

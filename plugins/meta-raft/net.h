@@ -49,6 +49,7 @@ struct peer {
     struct hello info;    /* its last welcome */
     bool told_form;       /* it has been sent the group on this connection */
     bool suspect;         /* its stream broke: a refused port proves its death */
+    uint64_t told_group;  /* it has been told that we have applied the group as of this index */
     int32_t why;          /* last failure of dialing; 0 none */
     uint32_t refused;     /* its last refusal, WIRE_OK none */
     int64_t refused_said; /* when the log was told */
@@ -60,7 +61,7 @@ struct inbound {
     struct inbound *next;
     struct conn *conn;
     struct hello from;
-    bool welcome;
+    bool welcome, told_removed;
     int64_t since, heard; /* mono ns: of the connection, of its last frame */
 };
 
@@ -83,16 +84,36 @@ struct seen {
     uint64_t replica, boot, nonce;
 };
 
-/* A change of the members that somebody asked for. */
+/* Something that was asked of the group, here or at the replica `from`. It waits for the leader, is passed on or done
+ * here, and ends once: with its completion, or with an answer to `from`. */
+enum request_stage {
+    REQUEST_NEW,
+    REQUEST_SENT,     /* the leader `sent_to` has it */
+    REQUEST_PROPOSED, /* in our log at `index` */
+    REQUEST_CATCHING, /* the learner catches up */
+    REQUEST_SETTLING, /* applied here; the other members have not all done so */
+    REQUEST_SAVING,   /* the identity file is being written */
+};
+
 struct request {
     struct request *next;
-    uint32_t op; /* as meta.h; 4: transfer */
-    int32_t node;
-    char address[RAFT_ADDRESS];
+    struct ask ask; /* its number: `from`'s, or ours once it is sent */
+    uint64_t from;  /* 0: asked here */
     struct chronik_done done;
+    char *why; /* the caller's; may be NULL */
+    uint64_t why_n;
+    enum request_stage stage;
+    uint64_t sent_to;
     uint64_t index, term; /* of its last entry */
-    int64_t until;
-    uint32_t stage;
+    uint64_t gone;        /* the replica that it takes away */
+    bool last_step;       /* ADD_VOTER: the promotion is what was proposed */
+    int64_t until, again_at;
+    char text[WIRE_TEXT];
+};
+
+struct requests {
+    struct request *head;
+    uint32_t n;
 };
 
 struct net {
@@ -113,9 +134,19 @@ struct net {
     uint64_t forward_to; /* the replica that has them */
     struct receiving *receiving;
     struct sending *sendings;
-    uint32_t workers;                 /* sendings that are not freed */
-    struct book book;                 /* of the snapshot last received */
-    struct request *requests, *doing; /* requests: under the mutex */
+    uint32_t workers;       /* sendings that are not freed */
+    struct book book;       /* of the snapshot last received */
+    struct requests inbox;  /* asked here; under the mutex */
+    struct requests asking; /* asked here, for the leader to do */
+    struct requests queue;  /* for us to do, as leader */
+    struct request *doing;  /* … and the one that is being done */
+    struct request *founding;
+    uint64_t ask_number;
+    struct member leaver; /* was taken away and must stay connected until all have applied that; replica 0: nobody */
+    bool removed;         /* the leader says that we are no member any more */
+    int64_t started_at;
+    uint64_t last_seen; /* end of the log at the last look, and when that was */
+    int64_t last_seen_at;
     int64_t leaving_until, step_down_at, news_at;
     bool leaving;
     int64_t hello_due; /* when a connection that has not said who it is must be closed; 0: none */
@@ -168,9 +199,36 @@ void net_install_done(chronik_meta *m);
 void lack_say(chronik_meta *m, int64_t now);
 uint64_t net_successor(chronik_meta *m);
 
+void net_removed(chronik_meta *m, const struct peer *by); /* its leader says that we are no member */
+void net_say_group(chronik_meta *m);                      /* tells the leader which group we have applied */
+bool net_settled(chronik_meta *m, char *who, size_t n);   /* as leader: all members have; else `who` has not */
+
+/* ask.c */
+void ask_turn(chronik_meta *m, int64_t now);
+void ask_cancel(chronik_meta *m);
+void ask_lost(chronik_meta *m, uint64_t replica); /* the stream to it broke */
+int64_t ask_due(chronik_meta *m);
+bool ask_received(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
+bool ask_answered(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
+void request_finish(chronik_meta *m, struct request *r, int32_t result);
+int32_t request_say(struct request *r, int32_t result, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void requests_push(struct requests *q, struct request *r);
+struct request *requests_pop(struct requests *q);
+
 /* member.c */
 void member_turn(chronik_meta *m, int64_t now);
 void member_cancel(chronik_meta *m);
 int64_t member_due(chronik_meta *m);
+
+/* force.c */
+void force_begin(chronik_meta *m, struct request *r, int64_t now);
+void force_turn(chronik_meta *m, int64_t now);
+bool force_was(const struct identity *id, const struct chronik_uuid *group); /* a former id of the group */
+void force_superseded(chronik_meta *m, const struct peer *p);
+void force_remember(chronik_meta *m); /* at start: says it in the log */
+
+/* accept.c */
+void accept_close_one(chronik_meta *m, struct inbound *in);
+void accept_hang_up(chronik_meta *m); /* on everybody */
 
 #endif

@@ -101,6 +101,8 @@ static void lane_lost(struct conn *c, int32_t why)
     }
     lane_drop(&p->lane[LANE_BULK]);
     p->told_form = false;
+    if (p->replica)
+        ask_lost(m, p->replica);
     if (p->replica == m->net->forward_to)
         forward_cancel(m);
     if (was && !m->net->closing) { /* at once: a refused port is evidence */
@@ -128,6 +130,8 @@ void peer_hello(chronik_meta *m, const struct peer *p, uint32_t lane, struct hel
                         .wants_join = m->quorum.auto_join && !(m->rc && raft_self_voter(m))};
     if (!h->formed)
         memset(&h->group_id, 0, sizeof h->group_id);
+    h->group_at = m->rc ? m->group_now->index : 0;
+    h->directory = m->quorum.directory;
     memcpy(h->address, m->quorum.address, sizeof h->address);
 }
 
@@ -140,6 +144,8 @@ static void refused(chronik_meta *m, struct peer *p, uint32_t status)
         m->net->stale = true; /* never vote again: we may have voted already in a life that this disk does not know */
         news = true;
     }
+    if (status == WIRE_SUPERSEDED)
+        force_superseded(m, p);
     if (!news)
         return;
     p->refused_said = now;
@@ -194,7 +200,7 @@ static uint32_t judge(chronik_meta *m, const struct peer *p, const struct hello 
 {
     if (h->status != WIRE_OK)
         return h->status;
-    if (h->formed && m->rc && memcmp(&h->group_id, &m->id.group_id, sizeof h->group_id) != 0)
+    if (h->formed && m->rc && !uuid_same(&h->group_id, &m->id.group_id))
         return WIRE_OTHER_CLUSTER;
     if (p->replica && h->replica != p->replica)
         return WIRE_OTHER_REPLICA;
@@ -229,6 +235,9 @@ static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, ui
     l->welcome = true;
     l->backoff = 0;
     if (l->number == LANE_TALK) {
+        p->told_group = 0;
+        if (h.removed && m->rc && h.group_at >= m->group_now->index)
+            net_removed(m, p);
         p->lane[LANE_BULK].retry_at = 0;
         p->lane[LANE_BULK].backoff = 0;
         form_tell(m, p);
@@ -348,6 +357,8 @@ void peer_kick(chronik_meta *m, const struct hello *h)
 
 static void peer_free(chronik_meta *m, struct peer *p)
 {
+    if (p->replica)
+        ask_lost(m, p->replica);
     if (p->sending)
         stream_drop(p);
     for (uint32_t i = 0; i < LANES; i++) {
@@ -393,6 +404,9 @@ void peers_update(chronik_meta *m)
             if (g->book.v[i].replica != m->id.replica && g->book.v[i].address[0] &&
                 conf_has(&g->conf, g->book.v[i].replica))
                 peer_want(m, &old, g->book.v[i].replica, g->book.v[i].node, g->book.v[i].address);
+        const struct member *x = &m->net->leaver;
+        if (x->replica && x->address[0] && !conf_has(&g->conf, x->replica))
+            peer_want(m, &old, x->replica, x->node, x->address);
     } else {
         for (uint32_t i = 0; i < q->voters.n; i++)
             if (q->voters.v[i].node != m->cfg.node_id)

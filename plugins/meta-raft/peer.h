@@ -13,7 +13,9 @@ void net_unformed(chronik_meta *m, int64_t now); /* there is no quorum to belong
 void net_flush(chronik_meta *m);                 /* writes what has gathered */
 int64_t net_due(chronik_meta *m);                /* when net_turn has something to do by the clock; 0: never */
 bool net_disk_full(chronik_meta *m);
-void net_rows(chronik_meta *m, int64_t now);      /* what status tells of the members */
+void net_rows(chronik_meta *m, int64_t now); /* what status tells of the members */
+bool net_may_campaign(chronik_meta *m, int64_t now);
+bool net_member(const chronik_meta *m);           /* false: the leader says that we are none any more */
 void net_step_down(chronik_meta *m, int64_t now); /* a leader without room hands over to one that has some */
 
 /* Boot counters of others, the highest that was seen of each replica. */
@@ -37,8 +39,7 @@ void net_cancel(chronik_meta *m);
 void net_close(chronik_meta *m);
 bool net_closed(chronik_meta *m);
 
-/* Ops of the table, any thread. */
-int32_t member_change(chronik_meta *m, uint32_t op, uint32_t node_id, const char *address, struct chronik_done done);
-int32_t member_transfer(chronik_meta *m, int32_t to_node, struct chronik_done done);
+/* The op of the table, any thread. */
+int32_t member_change(chronik_meta *m, const struct chronik_meta_change *c, struct chronik_done done);
 
 #endif

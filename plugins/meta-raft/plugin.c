@@ -323,6 +323,8 @@ static void find_stall(chronik_meta *m, int64_t now, struct chronik_meta_status 
                  (unsigned long long)to[i], (unsigned long long)from[i], (long long)((now - at) / RAFT_MS), waits[i]);
         return;
     }
+    if (m->stage == STAGE_FULL)
+        snprintf(m->stalled, sizeof m->stalled, "%s", m->lack);
     if (m->stage == STAGE_RUNNING && m->pub.role == CHRONIK_META_ROLE_NONE)
         snprintf(m->stalled, sizeof m->stalled, "%s", m->lack[0] ? m->lack : "no leader is elected yet");
 }
@@ -368,9 +370,12 @@ static void show_member(const struct group *g, const struct published *p, const 
                                         .leads = p->lead == x->replica,
                                         .match = x->replica == self ? p->persisted : 0,
                                         .heard_ms = -1,
+                                        .caught_up_ms = -1,
                                         .address = x->address};
     for (int i = 0; i < 8; i++)
         out->replica.b[i] = (uint8_t)(x->replica >> (56 - 8 * i));
+    /* The one mapping between what Kafka calls a voter's directory id and our replica: through the book. */
+    out->directory = uuid_zero(&x->directory) ? out->replica : x->directory;
 }
 
 static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
@@ -396,6 +401,7 @@ static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct 
                 if (rows[k].replica == x->replica) {
                     out.match = rows[k].match;
                     out.heard_ms = rows[k].heard ? (now - rows[k].heard) / RAFT_MS : -1;
+                    out.caught_up_ms = rows[k].caught ? (now - rows[k].caught) / RAFT_MS : -1;
                 }
             each(arg, &out);
             n++;
@@ -418,7 +424,6 @@ static const struct chronik_meta_ops ops = {
     .snapshot_chunk = snapshot_chunk,
     .snapshot_end = snapshot_end,
     .member_change = member_change,
-    .transfer = member_transfer,
     .status = op_status,
     .close = op_close,
     .members = op_members,

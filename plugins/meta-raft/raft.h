@@ -35,9 +35,11 @@ enum {
     RAFT_QUEUE_BYTES = 16 << 20,
     RAFT_BATCH = 256, /* commands in one call of events.apply, proposals in one append */
     RAFT_PEERS = 64,
+    RAFT_FORMER = 16, /* times that a quorum can be founded anew */
     RAFT_SNAP_VERSION = 1,
     RAFT_TICKS = 10,        /* of an election timeout */
     RAFT_FIRST_MS = 20,     /* from the start to the first try to be elected, when others have a say */
+    RAFT_TRY_MS = 10,       /* until the next look whether it may be tried */
     RAFT_BARRIER_MS = 5000, /* a read barrier that nobody answers ends */
 };
 
@@ -47,8 +49,9 @@ enum { PAYLOAD_COMMAND = 0, PAYLOAD_MEMBER = 1 };
 /* ---- the group: who belongs to it and where they live ---- */
 
 struct member {
-    uint64_t replica; /* id in the core: drawn by the replica itself, never used twice */
-    uint32_t node;    /* node.id */
+    uint64_t replica;              /* id in the core: drawn by the replica itself, never used twice */
+    uint32_t node;                 /* node.id */
+    struct chronik_uuid directory; /* of the data directory; zero: written by a build that did not know it */
     char address[RAFT_ADDRESS];
 };
 
@@ -72,6 +75,11 @@ struct identity {
     struct chronik_uuid group_id;
     uint64_t log_from;      /* first record of the log that start needs */
     struct group bootstrap; /* the group as of index 1, once formed */
+    /* Founded anew by force (force.c): the ids that the group had before, oldest first, and the last time. */
+    uint32_t n_former, superseded; /* superseded: others did so, and this replica is none of theirs */
+    struct chronik_uuid former[RAFT_FORMER];
+    uint64_t forced_index; /* last entry that this replica had then */
+    int64_t forced_ms;     /* wall clock */
 };
 
 /* What the settings say of the quorum. */
@@ -79,10 +87,11 @@ struct quorum {
     struct book voters; /* as named, replica ids unknown (0); empty: a single voter or bootstrap.servers */
     uint32_t n_servers; /* controller.quorum.bootstrap.servers, other than ourselves */
     char server[RAFT_PEERS][RAFT_ADDRESS];
-    char listen[RAFT_ADDRESS];  /* "": no listener */
-    char address[RAFT_ADDRESS]; /* what others reach us by; "": unknown */
-    uint32_t voters_hash;       /* of the named voters: all must name the same */
-    bool single;                /* forms alone, at once */
+    char listen[RAFT_ADDRESS];     /* "": no listener */
+    char address[RAFT_ADDRESS];    /* what others reach us by; "": unknown */
+    uint32_t voters_hash;          /* of the named voters: all must name the same */
+    struct chronik_uuid directory; /* of our data directory */
+    bool single;                   /* forms alone, at once */
     bool auto_join;
     int64_t election_ms;
 };
@@ -141,6 +150,7 @@ struct runs {
 enum stage {
     STAGE_NEW,
     STAGE_OPENING, /* a worker opens the log */
+    STAGE_FULL,    /* it could not, for want of space; tried again */
     STAGE_OPENED,
     STAGE_RUNNING,
     STAGE_FAILED,
@@ -175,7 +185,8 @@ struct published {
 /* What a leader knows of a member. */
 struct row {
     uint64_t replica, match;
-    int64_t heard; /* mono ns; 0: never */
+    int64_t heard;  /* mono ns; 0: never */
+    int64_t caught; /* when it last had all that the leader had; 0: never */
 };
 
 struct net; /* peer.h: listeners, peers, streams */
@@ -207,7 +218,8 @@ struct chronik_meta {
     struct group *groups, *group_now; /* oldest first; the last is group_now */
     struct published pub;
     struct row rows[RAFT_PEERS];
-    uint32_t n_rows;                       /* 0 unless it leads */
+    uint32_t n_rows;                       /* 0 unless it leads, or has asked the leader lately */
+    int64_t rows_at;                       /* mono ns */
     struct chronik_meta_snapshot snapshot; /* the one on disk; pos.index 0: none */
     uint64_t snapshot_bytes_at;            /* bytes of log delivered when it was begun */
     uint64_t grown, ask_at;
@@ -279,10 +291,13 @@ uint64_t raft_last(chronik_meta *m); /* index of the last entry */
 /* start.c */
 void start_work(void *arg);          /* worker */
 void start_opened(chronik_meta *m);  /* raft executor */
+void start_full(chronik_meta *m);    /* raft executor */
 int32_t start_born(chronik_meta *m); /* makes the core of what was found */
 void start_bootstrap(chronik_meta *m, const struct book *book);
 void start_worker(chronik_meta *m, void (*fn)(void *arg)); /* one job at a time; it clears worker_busy and posts */
+void start_same_history(chronik_meta *m, const struct rc_entry *e); /* ends the process when the host's state is not */
 void start_forget(chronik_meta *m, uint64_t from);
+void start_draw(chronik_meta *m, struct chronik_uuid *id); /* a random id; any thread */
 struct rc_alloc start_alloc(void);
 
 /* disk.c */
@@ -316,6 +331,16 @@ bool conf_has(const struct rc_conf *c, uint64_t replica);
 bool ids_have(const struct rc_ids *ids, uint64_t replica);
 struct rc_buf *member_encode(chronik_meta *m, const struct member *x);
 bool member_decode(const struct rc_buf *b, struct member *out);
+bool uuid_zero(const struct chronik_uuid *id);
+bool uuid_same(const struct chronik_uuid *a, const struct chronik_uuid *b);
+
+/* What a replica is told whose quorum was founded anew without it; the folder. */
+#define RAFT_SUPERSEDED                                                                                                \
+    "the quorum of this replica was founded anew by force without it (chronikctl meta bootstrap): what it alone "      \
+    "knows "                                                                                                           \
+    "is no part of the cluster any more. Move %s and checkpoint out of the data directory (keep them until nothing "   \
+    "is "                                                                                                              \
+    "missed), start again, and add this node: chronikctl meta add"
 
 /* identity.c: blocking, on a worker */
 int32_t identity_load(chronik_meta *m, struct errtext *e); /* E_NOTFOUND when there is none */
@@ -332,5 +357,6 @@ int32_t snapshot_install(chronik_meta *m, struct errtext *e); /* apply executor 
 
 /* settings.c */
 int32_t settings_load(chronik_meta *m);
+bool settings_good_address(const char *address); /* host:port */
 
 #endif

@@ -35,7 +35,7 @@ static bool next_item(const char **at, char *out, size_t n)
     return true;
 }
 
-static bool good_address(const char *a)
+bool settings_good_address(const char *a)
 {
     const char *colon = strrchr(a, ':');
     if (!colon || colon == a || strlen(a) >= RAFT_ADDRESS)
@@ -53,7 +53,7 @@ static int32_t read_voters(chronik_meta *m)
     while (next_item(&at, item, sizeof item)) {
         char *end;
         unsigned long id = strtoul(item, &end, 10);
-        if (*end != '@' || end == item || id > INT32_MAX || !good_address(end + 1))
+        if (*end != '@' || end == item || id > INT32_MAX || !settings_good_address(end + 1))
             return refuse(m, key, text, "each voter is id@host:port, separated by commas");
         if (b->n == RAFT_PEERS)
             return refuse(m, key, text, "more voters than a quorum can have");
@@ -120,7 +120,7 @@ static int32_t read_servers(chronik_meta *m)
     bool any = false;
     while (next_item(&at, item, sizeof item)) {
         any = true;
-        if (!good_address(item))
+        if (!settings_good_address(item))
             return refuse(m, key, text, "each server is host:port, separated by commas");
         if (is_self(m, item))
             continue;
@@ -138,6 +138,9 @@ int32_t settings_load(chronik_meta *m)
 {
     struct quorum *q = &m->quorum;
     int64_t join = 0;
+    struct chronik_dir_info dir = {.size = sizeof dir};
+    if (m->host.dir_info(m->host.ctx, m->cfg.dir, &dir) > 0)
+        q->directory = dir.id;
     if (m->host.config_i64(m->host.ctx, "controller.quorum.election.timeout.ms", &q->election_ms) < 0)
         q->election_ms = 1000;
     if (q->election_ms < 50)

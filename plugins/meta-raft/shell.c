@@ -157,6 +157,7 @@ static void committed(chronik_meta *m, struct rc_ready *rd)
     plist_init(&lost);
     for (uint32_t i = 0; i < rd->n_committed; i++) {
         const struct rc_entry *e = &rd->committed[i];
+        start_same_history(m, e);
         if (e->type != RC_ENTRY_NORMAL)
             change_group(m, e);
         else if (e->data && e->data->bytes[0] == PAYLOAD_MEMBER)
@@ -412,10 +413,12 @@ static void ticks(chronik_meta *m, int64_t now)
         if (full && m->leads)
             net_step_down(m, now);
         net_rows(m, now);
-        if (!full || m->leads)
+        if ((!full || m->leads) && net_member(m))
             rc_tick(m->rc);
     }
-    if (m->campaign_at && now >= m->campaign_at) {
+    if (m->campaign_at && now >= m->campaign_at && !m->lead && !net_may_campaign(m, now)) {
+        m->campaign_at = now + RAFT_TRY_MS * RAFT_MS;
+    } else if (m->campaign_at && now >= m->campaign_at) {
         m->campaign_at = 0;
         if (!m->lead && raft_self_voter(m) && !net_disk_full(m)) {
             rc_campaign(m->rc);
@@ -609,6 +612,8 @@ void raft_step(void *arg)
         close_step(m, now);
         return;
     }
+    if (stage == STAGE_FULL)
+        start_full(m);
     if (stage != STAGE_RUNNING)
         return;
     net_turn(m, now);

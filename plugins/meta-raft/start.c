@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { FULL_MS = 1000 };
+
 /* ---- the worker ---- */
 
 static int32_t make_folder(chronik_meta *m)
@@ -22,17 +24,11 @@ static int32_t make_folder(chronik_meta *m)
                   : rc;
 }
 
-static void draw_uuid(chronik_meta *m, struct chronik_uuid *id)
+void start_draw(chronik_meta *m, struct chronik_uuid *id)
 {
     m->host.random(m->host.ctx, id->b, sizeof id->b);
     id->b[6] = (uint8_t)((id->b[6] & 0x0f) | 0x40);
     id->b[8] = (uint8_t)((id->b[8] & 0x3f) | 0x80);
-}
-
-static bool zero_uuid(const struct chronik_uuid *id)
-{
-    static const struct chronik_uuid none;
-    return memcmp(id, &none, sizeof none) == 0;
 }
 
 /* The group of entry 1: all these are voters. */
@@ -50,8 +46,8 @@ void start_bootstrap(chronik_meta *m, const struct book *book)
     }
     m->id.formed = 1;
     m->id.group_id = m->cfg.cluster_id;
-    if (zero_uuid(&m->id.group_id))
-        draw_uuid(m, &m->id.group_id);
+    if (uuid_zero(&m->id.group_id))
+        start_draw(m, &m->id.group_id);
 }
 
 /* An empty folder: a new replica, which forms a quorum alone or waits for the others. */
@@ -63,6 +59,7 @@ static int32_t be_born(chronik_meta *m)
     while (!m->id.replica);
     m->id.log_from = 1;
     self.v[0].replica = m->id.replica;
+    self.v[0].directory = m->quorum.directory;
     memcpy(self.v[0].address, m->quorum.address, sizeof self.v[0].address);
     if (m->quorum.single)
         start_bootstrap(m, &self);
@@ -136,7 +133,7 @@ void start_work(void *arg)
     int32_t rc = open_all(m);
     if (rc < 0 && !m->error.code)
         errtext_set(&m->error, rc, "%s cannot be opened: %s", RAFT_FOLDER, util_code_text(rc));
-    hand_over(m, STAGE_OPENED);
+    hand_over(m, rc == CHRONIK_E_NOSPC && !m->log ? STAGE_FULL : STAGE_OPENED);
 }
 
 /* ---- the raft executor ---- */
@@ -194,7 +191,8 @@ static struct rc_config core_config(chronik_meta *m)
 }
 
 /* Makes the core. It begins at the snapshot (or entry 1): what the host has beyond is handed out again, so that the
- * configuration is rebuilt, and not delivered. */
+ * configuration is rebuilt, and not delivered. A new replica beside the state of an earlier one has no entries yet:
+ * they come from the leader, and are compared at the place that the host had reached (start_same_history). */
 int32_t start_born(chronik_meta *m)
 {
     struct group *g = m->group_now;
@@ -203,7 +201,7 @@ int32_t start_born(chronik_meta *m)
     struct rc_config cfg = core_config(m);
     m->hard = f->hard;
     m->hard.term = max_u64(f->hard.term, g->term);
-    m->hard.commit = max_u64(max_u64(f->hard.commit, base), has);
+    m->hard.commit = max_u64(max_u64(f->hard.commit, base), has <= base + f->n ? has : 0);
     m->commit_written = f->hard.commit;
     struct rc_boot boot = {.hard = {.term = m->hard.term, .vote = m->hard.vote, .commit = m->hard.commit},
                            .conf = g->conf,
@@ -232,6 +230,46 @@ int32_t start_born(chronik_meta *m)
     m->host_applied = max_u64(has, base);
     pthread_mutex_unlock(&m->lock);
     return CHRONIK_DONE;
+}
+
+static void open_again(void *arg)
+{
+    chronik_meta *m = arg;
+    pthread_mutex_lock(&m->lock);
+    bool go = !m->closing && m->stage == STAGE_FULL;
+    m->stage = go ? STAGE_OPENING : m->stage;
+    pthread_mutex_unlock(&m->lock);
+    m->armed_at = 0;
+    if (!go)
+        return;
+    m->error = (struct errtext){0};
+    m->worker_task = (struct chronik_task){.fn = start_work, .arg = m};
+    m->host.worker_post(m->host.ctx, &m->worker_task);
+}
+
+/* The start goes on when there is space; until then status says what it waits for. */
+void start_full(chronik_meta *m)
+{
+    if (m->armed_at)
+        return;
+    pthread_mutex_lock(&m->lock);
+    bool news = !m->lack[0];
+    snprintf(m->lack, sizeof m->lack, "the metadata log cannot be opened: %.250s", m->error.text);
+    pthread_mutex_unlock(&m->lock);
+    if (news)
+        util_log(&m->host, CHRONIK_LOG_ERROR, "%s; it goes on when there is some", m->error.text);
+    m->armed_at = m->host.mono_ns(m->host.ctx) + FULL_MS * RAFT_MS;
+    m->tick_task = (struct chronik_task){.fn = open_again, .arg = m};
+    m->host.exec_post_at(m->exec, &m->tick_task, m->armed_at);
+}
+
+void start_same_history(chronik_meta *m, const struct rc_entry *e)
+{
+    if (e->index == m->host_pos.index && e->term != m->host_pos.epoch)
+        raft_fatal(m, 70,
+                   "the checkpoint in the data directory is of another history of the metadata than the quorum's: move "
+                   "it and the folder meta-raft out of the data directory, start again, and add this node: chronikctl "
+                   "meta add");
 }
 
 void start_opened(chronik_meta *m)

@@ -1,15 +1,21 @@
 /* wire.c: the frames between replicas: encoding and decoding. All numbers are little-endian.
  *
  *   frame     u32 bytes of the body; u32 CRC-32C of type and body; u32 type; body
- *   HELLO     u32 magic "CHRF"; u32 version; u32 lane (0: votes, heartbeats, replies; 1: appends, proposals,
- * snapshots); WELCOME   u32 status; u32 formed; 16 bytes group id; u32 node id; u64 replica; u64 boot counter; u64
- * nonce; u64 expected replica; u32 hash of the voters named; u32 wants to join; u32 bytes, address FORM      16 bytes
- * group id; the group as of entry 1 (group.c) MSG       u8 type; u8 flags (1 reject, 2 transfer); 6 zeros; u64 to,
- * from, term, log_term, index, commit, hint, context; u32 entries, each: u64 term; u32 type; u32 bytes + 1 (0: no
- * payload); payload. Indexes of entries are index + 1 …; a proposal of the core is never sent. PROPOSE   u64 number of
- * the first; u32 n; each: u32 bytes; the command PROPOSED  u64 number of the first; u32 n; i32 result; u64 index of the
- * first; u64 term SNAP      u64 term; u64 bytes of the file. CHUNK: u64 offset; bytes. SNAP_RESULT: u32 ok. STILL_HERE:
- * nothing
+ *   HELLO     u32 magic "CHRF"; u32 version; u32 lane (0: votes, heartbeats, replies; 1: appends, proposals, snapshots)
+ *   WELCOME   u32 status; u32 formed; 16 bytes group id; u32 node id; u64 replica; u64 boot counter; u64 nonce;
+ *             u64 expected replica; u32 hash of the voters named; u32 wants to join; u32 removed; u64 group_at;
+ *             16 bytes directory id; u32 bytes, address
+ *   FORM      16 bytes group id; the group as of entry 1 (group.c)
+ *   MSG       u8 type; u8 flags (1 reject, 2 transfer); 6 zeros; u64 to, from, term, log_term, index, commit, hint,
+ *             context; u32 entries, each: u64 term; u32 type; u32 bytes + 1 (0: no payload); payload. Indexes of
+ *             entries are index + 1 and so on; a proposal of the core is never sent.
+ *   PROPOSE   u64 number of the first; u32 n; each: u32 bytes; the command
+ *   PROPOSED  u64 number of the first; u32 n; i32 result; u64 index of the first; u64 term
+ *   SNAP      u64 term; u64 bytes of the file.  CHUNK: u64 offset; bytes.  SNAP_RESULT: u32 ok.  STILL_HERE: nothing
+ *   ASK       u64 number; u32 op; u32 flags; u32 timeout in ms; i32 node; 16 bytes directory id; u32 bytes, address
+ *   ASKED     u64 number; i32 result; u32 bytes, sentence; u32 rows, each: u64 replica; u64 match; i64 ns since it was
+ *             heard; i64 ns since it had everything (-1: unknown)
+ *   GROUP_AT  u64 index
  *
  * A connection carries frames of its dialer only; the accepting side sends one WELCOME. */
 #include "wire.h"
@@ -96,7 +102,7 @@ int wire_frame(const uint8_t *p, size_t n, uint32_t limit, wire_crc crc, enum wi
     if (n < WIRE_HEAD)
         return 0;
     uint32_t len = get_le32(p), t = get_le32(p + 8);
-    if (len > limit || t < WIRE_HELLO || t > WIRE_STILL_HERE)
+    if (len > limit || t < WIRE_HELLO || t >= WIRE_TYPE_END)
         return -1;
     *need = WIRE_HEAD + (size_t)len;
     if (n < *need)
@@ -133,12 +139,36 @@ uint64_t wire_get64(struct wread *r)
     return p ? get_le64(p) : 0;
 }
 
+/* A text in front of which stands its length; room is that of the buffer, with its end. */
+static void get_text(struct wread *r, char *out, size_t room)
+{
+    uint32_t n = wire_get32(r);
+    const uint8_t *p = n < room ? wire_get(r, n) : NULL;
+    if (!p || memchr(p, 0, n))
+        r->bad = true;
+    else
+        memcpy(out, p, n);
+}
+
+static void put_text(struct wbuf *w, const char *text)
+{
+    uint32_t n = (uint32_t)strlen(text);
+    wire_put32(w, n);
+    wire_put(w, text, n);
+}
+
+static void get_uuid(struct wread *r, struct chronik_uuid *id)
+{
+    const uint8_t *p = wire_get(r, sizeof id->b);
+    if (p)
+        memcpy(id->b, p, sizeof id->b);
+}
+
 /* ---- handshakes ---- */
 
 void wire_hello(struct wbuf *w, enum wire_type type, const struct hello *h, wire_crc crc)
 {
     size_t at = wire_begin(w, type);
-    uint32_t n = (uint32_t)strlen(h->address);
     const uint32_t head[] = {WIRE_MAGIC, WIRE_VERSION, h->lane, h->status, h->formed};
     for (size_t i = 0; i < ARRAY_LEN(head); i++)
         wire_put32(w, head[i]);
@@ -150,8 +180,10 @@ void wire_hello(struct wbuf *w, enum wire_type type, const struct hello *h, wire
     wire_put64(w, h->want);
     wire_put32(w, h->voters_hash);
     wire_put32(w, h->wants_join);
-    wire_put32(w, n);
-    wire_put(w, h->address, n);
+    wire_put32(w, h->removed);
+    wire_put64(w, h->group_at);
+    wire_put(w, h->directory.b, sizeof h->directory.b);
+    put_text(w, h->address);
     wire_end(w, at, crc);
 }
 
@@ -164,9 +196,7 @@ bool wire_hello_decode(const uint8_t *p, uint32_t n, struct hello *h)
     h->lane = wire_get32(&r);
     h->status = wire_get32(&r);
     h->formed = wire_get32(&r);
-    const uint8_t *id = wire_get(&r, 16);
-    if (id)
-        memcpy(h->group_id.b, id, 16);
+    get_uuid(&r, &h->group_id);
     h->node = wire_get32(&r);
     h->replica = wire_get64(&r);
     h->boot = wire_get64(&r);
@@ -174,12 +204,76 @@ bool wire_hello_decode(const uint8_t *p, uint32_t n, struct hello *h)
     h->want = wire_get64(&r);
     h->voters_hash = wire_get32(&r);
     h->wants_join = wire_get32(&r);
-    uint32_t len = wire_get32(&r);
-    const uint8_t *a = len < RAFT_ADDRESS ? wire_get(&r, len) : NULL;
-    if (!a || r.bad || r.left || memchr(a, 0, len) || !h->replica || h->lane > 1 || h->formed > 1 || h->wants_join > 1)
+    h->removed = wire_get32(&r);
+    h->group_at = wire_get64(&r);
+    get_uuid(&r, &h->directory);
+    get_text(&r, h->address, sizeof h->address);
+    return !r.bad && !r.left && h->replica && h->lane <= 1 && h->formed <= 1 && h->wants_join <= 1 && h->removed <= 1;
+}
+
+/* ---- what is asked of the leader ---- */
+
+void wire_ask(struct wbuf *w, const struct ask *a, wire_crc crc)
+{
+    size_t at = wire_begin(w, WIRE_ASK);
+    wire_put64(w, a->number);
+    wire_put32(w, a->op);
+    wire_put32(w, a->flags);
+    wire_put32(w, a->timeout_ms);
+    wire_put32(w, (uint32_t)a->node);
+    wire_put(w, a->directory.b, sizeof a->directory.b);
+    put_text(w, a->address);
+    wire_end(w, at, crc);
+}
+
+bool wire_ask_decode(const uint8_t *p, uint32_t n, struct ask *a)
+{
+    struct wread r = {.p = p, .left = n};
+    memset(a, 0, sizeof *a);
+    a->number = wire_get64(&r);
+    a->op = wire_get32(&r);
+    a->flags = wire_get32(&r);
+    a->timeout_ms = wire_get32(&r);
+    a->node = (int32_t)wire_get32(&r);
+    get_uuid(&r, &a->directory);
+    get_text(&r, a->address, sizeof a->address);
+    return !r.bad && !r.left;
+}
+
+void wire_asked(struct wbuf *w, const struct asked *a, wire_crc crc)
+{
+    size_t at = wire_begin(w, WIRE_ASKED);
+    wire_put64(w, a->number);
+    wire_put32(w, (uint32_t)a->result);
+    put_text(w, a->why);
+    wire_put32(w, a->n_rows);
+    for (uint32_t i = 0; i < a->n_rows; i++) {
+        wire_put64(w, a->rows[i].replica);
+        wire_put64(w, a->rows[i].match);
+        wire_put64(w, (uint64_t)a->rows[i].heard);
+        wire_put64(w, (uint64_t)a->rows[i].caught);
+    }
+    wire_end(w, at, crc);
+}
+
+bool wire_asked_decode(const uint8_t *p, uint32_t n, struct asked *a)
+{
+    struct wread r = {.p = p, .left = n};
+    memset(a, 0, sizeof *a);
+    a->number = wire_get64(&r);
+    a->result = (int32_t)wire_get32(&r);
+    get_text(&r, a->why, sizeof a->why);
+    uint32_t rows = wire_get32(&r);
+    if (r.bad || rows > RAFT_PEERS)
         return false;
-    memcpy(h->address, a, len);
-    return true;
+    for (; a->n_rows < rows; a->n_rows++) {
+        struct row *x = &a->rows[a->n_rows];
+        x->replica = wire_get64(&r);
+        x->match = wire_get64(&r);
+        x->heard = (int64_t)wire_get64(&r);
+        x->caught = (int64_t)wire_get64(&r);
+    }
+    return !r.bad && !r.left;
 }
 
 /* ---- messages of the core ---- */

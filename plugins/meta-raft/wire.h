@@ -17,15 +17,19 @@ enum wire_type {
     WIRE_CHUNK,
     WIRE_SNAP_RESULT,
     WIRE_STILL_HERE, /* nothing to say: who only listens never learns that the other machine is gone */
+    WIRE_ASK,        /* what an operator asks of the leader */
+    WIRE_ASKED,      /* what became of it */
+    WIRE_GROUP_AT,   /* the sender has applied the group as of this index */
+    WIRE_TYPE_END
 };
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     WIRE_HEAD = 12,
     WIRE_SMALL = 4096,    /* largest body before the handshake is over */
     WIRE_LARGE = 8 << 20, /* … and after it */
     WIRE_CHUNK_BYTES = 128 << 10,
-    WIRE_TEXT = 200,
+    WIRE_TEXT = 500, /* of a sentence for an operator */
 };
 
 /* Why a handshake is refused. */
@@ -37,7 +41,8 @@ enum {
     X(WIRE_NODE_TAKEN, "its node.id is taken by a node that is alive: give it another one")                            \
     X(WIRE_STALE, "its disk is an older copy of itself: it must come back as a new replica: remove its folder "        \
                   "meta-raft, then add it to the quorum")                                                              \
-    X(WIRE_OTHER_VOTERS, "its controller.quorum.voters differ from ours: all voters must name the same")
+    X(WIRE_OTHER_VOTERS, "its controller.quorum.voters differ from ours: all voters must name the same")               \
+    X(WIRE_SUPERSEDED, "its quorum was founded anew by force without it: it must come back as a new replica")
 enum wire_refusal {
 #define X(name, text) name,
     WIRE_REFUSALS(X)
@@ -56,7 +61,27 @@ struct hello {
     uint64_t want; /* the replica that the dialer expects; 0: any */
     uint32_t voters_hash;
     uint32_t wants_join; /* add me: controller.quorum.auto.join.enable */
+    uint32_t removed;    /* of a WELCOME: as of group_at, which all members have applied, you are none of them */
+    uint64_t group_at;   /* index of the group that the sender has applied; 0: none */
+    struct chronik_uuid directory;
     char address[RAFT_ADDRESS];
+};
+
+/* A request to the leader, and its answer. */
+struct ask {
+    uint64_t number;
+    uint32_t op, flags, timeout_ms; /* as chronik/meta.h */
+    int32_t node;
+    struct chronik_uuid directory;
+    char address[RAFT_ADDRESS];
+};
+
+struct asked {
+    uint64_t number;
+    int32_t result;
+    char why[WIRE_TEXT];
+    uint32_t n_rows;
+    struct row rows[RAFT_PEERS]; /* times: ns ago, -1 unknown */
 };
 
 /* A growing buffer of frames. */
@@ -89,6 +114,10 @@ uint64_t wire_get64(struct wread *r);
 
 void wire_hello(struct wbuf *w, enum wire_type type, const struct hello *h, wire_crc crc);
 bool wire_hello_decode(const uint8_t *p, uint32_t n, struct hello *out);
+void wire_ask(struct wbuf *w, const struct ask *a, wire_crc crc);
+bool wire_ask_decode(const uint8_t *p, uint32_t n, struct ask *out);
+void wire_asked(struct wbuf *w, const struct asked *a, wire_crc crc);
+bool wire_asked_decode(const uint8_t *p, uint32_t n, struct asked *out);
 void wire_msg(struct wbuf *w, const struct rc_msg *m, wire_crc crc);
 /* Entries get buffers of their own; wire_msg_clear releases them, after a failure too. */
 bool wire_msg_decode(const uint8_t *p, uint32_t n, const struct rc_alloc *alloc, struct rc_msg *out);

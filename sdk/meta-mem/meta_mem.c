@@ -487,16 +487,9 @@ static int32_t op_snapshot_end(void *writer, uint32_t ok)
     return rc;
 }
 
-static int32_t op_member_change(chronik_meta *m, uint32_t op, uint32_t node_id, const char *address,
-                                struct chronik_done done)
+static int32_t op_member_change(chronik_meta *m, const struct chronik_meta_change *c, struct chronik_done done)
 {
-    (void)m, (void)op, (void)node_id, (void)address, (void)done;
-    return CHRONIK_E_UNSUPPORTED;
-}
-
-static int32_t op_transfer(chronik_meta *m, int32_t to_node, struct chronik_done done)
-{
-    (void)m, (void)to_node, (void)done;
+    (void)m, (void)c, (void)done;
     return CHRONIK_E_UNSUPPORTED;
 }
 
@@ -507,6 +500,7 @@ static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct 
                                        .kind = CHRONIK_META_VOTER,
                                        .leads = 1,
                                        .heard_ms = -1,
+                                       .caught_up_ms = -1,
                                        .address = ""};
     each(arg, &self);
     return 1;
@@ -561,7 +555,6 @@ static const struct chronik_meta_ops ops = {
     .snapshot_chunk = op_snapshot_chunk,
     .snapshot_end = op_snapshot_end,
     .member_change = op_member_change,
-    .transfer = op_transfer,
     .status = op_status,
     .close = op_close,
     .members = op_members,

@@ -72,7 +72,7 @@ static void mend_net(void)
 
 static void hurt_disk(struct node *n)
 {
-    if (node_core(n) && sim_rand(q.w, 2) == 0) { /* a first start on a full disk is refused with a sentence */
+    if (sim_rand(q.w, 2) == 0) {
         sim_disk_budget(n->os, 0);
         q.counts->full++;
     } else {
@@ -106,7 +106,9 @@ static void ask_snapshot(void *arg)
 static void ask_transfer(void *arg)
 {
     struct node *n = arg;
-    meta_transfer(n->m, sim_rand(q.w, 2) ? -1 : any()->id, (struct chronik_done){on_counted, &q.counts->transfers});
+    struct chronik_meta_change c = {.size = sizeof c, .op = CHRONIK_META_TRANSFER};
+    c.node_id = sim_rand(q.w, 2) ? -1 : any()->id;
+    meta_member_change(n->m, &c, (struct chronik_done){on_counted, &q.counts->transfers});
 }
 
 static void fault(void)

@@ -86,8 +86,8 @@ static void on_changed(void *arg, int32_t rc)
 static void ask(void *arg)
 {
     struct wish *w = arg;
-    q.counts->changes +=
-        meta_member_change(w->leader->m, w->op, w->node, NULL, (struct chronik_done){on_changed, NULL}) > 0;
+    struct chronik_meta_change c = {.size = sizeof c, .op = w->op, .node_id = (int32_t)w->node};
+    q.counts->changes += meta_member_change(w->leader->m, &c, (struct chronik_done){on_changed, NULL}) > 0;
 }
 
 static void change(struct node *leader, uint32_t op, const struct node *n)

@@ -97,6 +97,7 @@ struct rc *node_core(const struct node *n); /* NULL: not running, or its core is
 /* inside.c: the core of an instance of the module, or NULL. Apart from the rest because both sides have names alike. */
 struct rc *inside_core(chronik_meta *engine);
 uint64_t inside_replica(chronik_meta *engine); /* 0: not known yet */
+bool inside_removed(chronik_meta *engine);     /* it knows that it is no member any more */
 
 /* clients.c */
 void client_topic(struct node *n);

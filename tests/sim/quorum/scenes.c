@@ -107,7 +107,201 @@ static void r7_completions_may_propose_and_streams_may_break_at_any_step(void)
         quorum_break("%d of 600 commands in a chain were never begun: a completion is missing", chain_left);
 }
 
+/* ---- what operators ask ---- */
+
+static struct {
+    struct node *node;
+    struct chronik_meta_change c;
+    int32_t rc;
+    bool done;
+    char why[512];
+} said;
+
+static void on_said(void *arg, int32_t rc)
+{
+    said.rc = rc;
+    said.done = true;
+}
+
+static void ask(void *arg)
+{
+    int32_t rc = meta_member_change(said.node->m, &said.c, (struct chronik_done){on_said, NULL});
+    if (rc != CHRONIK_PENDING)
+        on_said(NULL, rc);
+}
+
+/* Asks, and waits for the answer; `wanted` is what it must be. */
+static void operator(struct node *at, uint32_t op, int32_t node, uint32_t flags, int32_t wanted)
+{
+    memset(&said, 0, sizeof said);
+    said.node = at;
+    said.c = (struct chronik_meta_change){
+        .size = sizeof said.c, .op = op, .node_id = node, .flags = flags, .why = said.why, .why_n = sizeof said.why};
+    sim_call(at->os, ask, NULL);
+    for (int i = 0; i < 800 && !said.done && !q.why[0]; i++)
+        quorum_run(50 * SIM_MS);
+    if (!q.why[0] && !said.done)
+        quorum_break("request %u for node %d, asked of node %d, has no answer", op, node, at->id);
+    if (!q.why[0] && said.rc != wanted)
+        quorum_break("request %u for node %d, asked of node %d, ends with %d and not %d: %s", op, node, at->id, said.rc,
+                     wanted, said.why);
+}
+
+static uint32_t voters(void)
+{
+    struct rc_status st;
+    struct node *leader = operator_leader();
+    if (!leader)
+        return 0;
+    rc_status(node_core(leader), &st);
+    return st.conf.voters.n + 10 * st.conf.learners.n;
+}
+
+static void want_voters(uint32_t n, uint32_t learners)
+{
+    if (!q.why[0] && voters() != n + 10 * learners)
+        quorum_break("%u voters and %u learners were wanted, found %u and %u", n, learners, voters() % 10,
+                     voters() / 10);
+}
+
+/* Every kind of change, asked of nodes that do not lead, of the one that it is about, and of the leader about itself.
+ */
+static void any_node_takes_what_is_asked_of_the_quorum(void)
+{
+    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    operator(a, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
+    want_voters(2, 1);
+    operator(b, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_E_NOTFOUND);
+    operator(b, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_DONE);
+    operator(a, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_E_EXISTS);
+    want_voters(3, 0);
+    operator(b, CHRONIK_META_TRANSFER, a->id, 0, CHRONIK_DONE);
+    quorum_rest("after the lead was handed over");
+    if (!q.why[0] && operator_leader() != a)
+        quorum_break("node %d does not lead", a->id);
+    operator(leader, CHRONIK_META_DEMOTE, a->id, 0, CHRONIK_DONE); /* who leads: a successor does it */
+    want_voters(2, 1);
+    operator(a, CHRONIK_META_PROMOTE, a->id, 0, CHRONIK_DONE);
+    want_voters(3, 0);
+    operator(b, CHRONIK_META_REFRESH, -1, 0, CHRONIK_DONE);
+    quorum_rest("after the changes");
+    check_all();
+}
+
+/* Done means that all have applied it; who is gone is told, and can be added again as it is. */
+static void a_removed_member_is_told_and_comes_back(void)
+{
+    struct node *a = follower(0), *b = follower(1);
+    operator(a, CHRONIK_META_REMOVE, b->id, 0, CHRONIK_DONE);
+    want_voters(2, 0);
+    quorum_run(3 * SIM_S);
+    if (!q.why[0] && !inside_removed(b->m->engine))
+        quorum_break("node %d does not know that it is no member", b->id);
+    operator(a, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_DONE);
+    want_voters(3, 0);
+    quorum_rest("after it was added again");
+    check_all();
+}
+
+/* A member that is away keeps the removal from being called done, by name; it is told later. */
+static void a_removal_that_is_not_known_everywhere_is_not_done(void)
+{
+    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    char name[8];
+    operator(leader, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
+    node_kill(b, false);
+    quorum_run(2 * SIM_S);
+    operator(leader, CHRONIK_META_REMOVE, a->id, 0, CHRONIK_E_TIMEDOUT);
+    snprintf(name, sizeof name, " %d@", b->id);
+    if (!q.why[0] && !strstr(said.why, name))
+        quorum_break("node %d is not named: %s", b->id, said.why);
+    if (!q.why[0] && inside_removed(a->m->engine))
+        quorum_break("node %d was told before the others knew", a->id);
+    node_restart(b);
+    quorum_run(5 * SIM_S);
+    want_voters(1, 1);
+    if (!q.why[0] && !inside_removed(a->m->engine))
+        quorum_break("node %d does not know that it is no member", a->id);
+    for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
+        quorum_run(500 * SIM_MS);
+    quorum_rest("after all are voters");
+    check_all();
+}
+
+/* Nobody is taken away when those who stay could not go on. */
+static void a_removal_that_would_leave_no_majority_is_refused(void)
+{
+    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    node_kill(b, false);
+    quorum_run(2 * SIM_S);
+    operator(a, CHRONIK_META_REMOVE, a->id, 0, CHRONIK_E_INVAL);
+    operator(leader, CHRONIK_META_DEMOTE, a->id, 0, CHRONIK_E_INVAL);
+    operator(a, CHRONIK_META_REMOVE, b->id, 0, CHRONIK_DONE);
+    want_voters(2, 0);
+    operator(a, CHRONIK_META_ADD_LEARNER, b->id, 0, CHRONIK_E_NOTFOUND);
+    node_restart(b);
+    quorum_run(3 * SIM_S);
+    for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
+        quorum_run(500 * SIM_MS);
+    quorum_rest("after all are voters");
+    check_all();
+}
+
+/* The others come back with what they had: they end, and never lead again. */
+static void one_survivor_founds_the_quorum_anew(void)
+{
+    struct node *lost[2] = {operator_leader(), follower(0)}, *one = follower(1);
+    for (int i = 0; i < 20; i++)
+        client_topic(one);
+    quorum_rest("after some topics");
+    for (int i = 0; i < 2; i++)
+        node_kill(lost[i], i == 0);
+    quorum_run(3 * SIM_S);
+    operator(one, CHRONIK_META_FOUND, -1, 0, CHRONIK_E_INVAL);
+    if (!q.why[0] && !strstr(said.why, "LOST"))
+        quorum_break("what may be lost is not told: %s", said.why);
+    if (sim_rand(q.w, 2)) { /* killed in the middle: the command is given again */
+        memset(&said, 0, sizeof said);
+        said.node = one;
+        said.c = (struct chronik_meta_change){
+            .size = sizeof said.c, .op = CHRONIK_META_FOUND, .node_id = -1, .flags = CHRONIK_META_FORCE};
+        sim_call(one->os, ask, NULL);
+        quorum_run((int64_t)sim_rand(q.w, 30000) * SIM_US);
+        node_kill(one, sim_rand(q.w, 2) == 0);
+        node_restart(one);
+        quorum_run(3 * SIM_S);
+    }
+    if (operator_leader() != one)
+        operator(one, CHRONIK_META_FOUND, -1, CHRONIK_META_FORCE, CHRONIK_DONE);
+    want_voters(1, 0);
+    client_topic(one);
+    quorum_run(2 * SIM_S);
+    if (!q.why[0] && acknowledged(1) != 1)
+        quorum_break("the new quorum does not serve");
+    for (int i = 0; i < 2; i++) {
+        lost[i]->failing = true;
+        node_restart(lost[i]);
+        lost[i]->failing = true;
+    }
+    quorum_run(5 * SIM_S);
+    for (int i = 0; i < 2 && !q.why[0]; i++)
+        if (sim_up(lost[i]->os) || !strstr(lost[i]->failed_text, "founded anew"))
+            quorum_break("node %d goes on: %s", lost[i]->id, lost[i]->failed_text);
+    for (int i = 0; i < 2 && !q.why[0]; i++)
+        node_wipe(lost[i]);
+    for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
+        quorum_run(500 * SIM_MS);
+    quorum_rest("after the others came back with new disks");
+    want_voters(3, 0);
+    check_all();
+}
+
 #define SCENES(X)                                                                                                      \
+    X(any_node_takes_what_is_asked_of_the_quorum)                                                                      \
+    X(a_removed_member_is_told_and_comes_back)                                                                         \
+    X(a_removal_that_is_not_known_everywhere_is_not_done)                                                              \
+    X(a_removal_that_would_leave_no_majority_is_refused)                                                               \
+    X(one_survivor_founds_the_quorum_anew)                                                                             \
     X(s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once)                                                \
     X(r5_a_silent_peer_delays_nobody_and_terms_stay_low)                                                               \
     X(r7_completions_may_propose_and_streams_may_break_at_any_step)
