@@ -131,7 +131,8 @@ static int32_t open_dirs(struct broker *b, struct err *e)
     int32_t rc = datadirs_open(b->os, (const char *const *)l->item, (uint32_t)l->n,
                                (int32_t)config_i64(b->o.config, CFG_NODE_ID), &want, &b->dirs, e);
     if (rc > 0)
-        rc = datadirs_find_meta(b->os, &b->dirs, b->o.meta->desc.name, e);
+        rc = datadirs_find_meta(b->os, &b->dirs, b->o.meta->desc.name,
+                                b->o.meta->desc.capabilities & CHRONIK_CAP_DURABLE, e);
     return rc < 0 ? rc : datadirs_format(b->os, &b->dirs, joins_others(b), e);
 }
 

@@ -1,7 +1,8 @@
 /* datadir.c: preparing data directories. Files: `.lock`, held for the life of the process, and `meta.properties`,
- * lines `version=1`, `cluster.id=`, `node.id=`, `directory.id=`, `chronik.directories=` with ids in URL-safe base64;
- * a cluster id of zeroes: not known yet. The file is written again, once, when it is. chronik.directories names all
- * directories of this broker, so that one which is not mounted is missed; written again when the set grows. */
+ * lines `version=1`, `cluster.id=`, `node.id=`, `directory.id=`, `chronik.meta=` (the durable module that keeps the
+ * metadata), `chronik.directories=` with ids in URL-safe base64; a cluster id of zeroes: not known yet. The file is
+ * written again, once, when it is. chronik.directories names all directories of this broker, so that one which is not
+ * mounted is missed; written again when the set grows. */
 #include "main/datadir.h"
 
 #include "base/uuid.h"
@@ -9,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DIRS_MOST = 512, PROPERTIES_MOST = 256 + DIRS_MOST * UUID_TEXT };
+enum { DIRS_MOST = 512, PROPERTIES_MOST = 512 + DIRS_MOST * UUID_TEXT };
 
 static bool is_zero(const struct chronik_uuid *id)
 {
@@ -154,6 +155,9 @@ static int32_t read_properties(struct os *os, struct datadirs *all, struct datad
         return CHRONIK_DONE;
     if (rc < 0)
         return err_set(e, rc, "%s/meta.properties cannot be read; check its owner and the disk", d->path);
+    size_t n = 0;
+    const char *engine = value_of(text, "chronik.meta", &n);
+    snprintf(d->engine, sizeof d->engine, "%.*s", (int)min_size(n, sizeof d->engine), engine ? engine : "");
     return check_properties(text, all, d, e);
 }
 
@@ -270,8 +274,48 @@ static bool holds_meta(struct os *os, const struct datadir *d, const char *engin
     return false;
 }
 
-int32_t datadirs_find_meta(struct os *os, struct datadirs *all, const char *engine, struct err *e)
+/* The module that has metadata in this directory, other than `engine`; NULL: none has. Directories of before
+ * chronik.meta was written are known by the module's folder. */
+static const char *other_engine(struct os *os, const struct datadir *d, const char *engine)
 {
+    static const char *const known[] = {"meta-local", "meta-raft"};
+    char path[4300];
+    struct os_stat st;
+    if (d->engine[0])
+        return strcmp(d->engine, engine) == 0 ? NULL : d->engine;
+    snprintf(path, sizeof path, "%s/%s", d->path, engine);
+    if (os_lookup(os, path, &st) > 0)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        snprintf(path, sizeof path, "%s/%s", d->path, known[i]);
+        if (os_lookup(os, path, &st) > 0)
+            return known[i];
+    }
+    return NULL;
+}
+
+static int32_t check_engine(struct os *os, const struct datadirs *all, const char *engine, struct err *e)
+{
+    for (uint32_t i = 0; i < all->n; i++) {
+        const char *other = other_engine(os, &all->v[i], engine);
+        if (!other)
+            continue;
+        const char *name = strncmp(other, "meta-", 5) == 0 ? other + 5 : other;
+        return err_set(e, CHRONIK_E_STALE,
+                       "data directory %s: its metadata are kept by %s, and %s would begin without them; start with "
+                       "--meta=%s (chronik.meta=%s), or give %s another log.dirs; metadata cannot be moved between "
+                       "modules yet",
+                       all->v[i].path, other, engine, name, name, engine);
+    }
+    return CHRONIK_DONE;
+}
+
+int32_t datadirs_find_meta(struct os *os, struct datadirs *all, const char *engine, bool durable, struct err *e)
+{
+    int32_t rc = check_engine(os, all, engine, e);
+    if (rc < 0)
+        return rc;
+    snprintf(all->engine, sizeof all->engine, "%s", durable ? engine : "");
     const struct datadir *found = NULL;
     for (uint32_t i = 0; i < all->n; i++) {
         if (!holds_meta(os, &all->v[i], engine))
@@ -316,9 +360,11 @@ static int32_t write_properties(struct os *os, const struct datadirs *all, struc
     snprintf(tmp, sizeof tmp, "%s/meta.properties.tmp", d->path);
     snprintf(path, sizeof path, "%s/meta.properties", d->path);
     uint32_t named = list_ids(all, d, ids);
+    bool kept = all->engine[0];
     int n = snprintf(text, sizeof text,
-                     "#\nversion=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\nchronik.directories=%s\n",
-                     uuid_text(&all->cluster_id, cluster), all->node_id, uuid_text(&d->id, dir), ids);
+                     "#\nversion=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n%s%s%schronik.directories=%s\n",
+                     uuid_text(&all->cluster_id, cluster), all->node_id, uuid_text(&d->id, dir),
+                     kept ? "chronik.meta=" : "", all->engine, kept ? "\n" : "", ids);
     struct chronik_iov iov = {text, (uint64_t)n};
     int32_t rc = os_open(os, tmp, OS_READ | OS_WRITE | OS_CREATE, &f);
     if (rc > 0) {
@@ -336,6 +382,7 @@ static int32_t write_properties(struct os *os, const struct datadirs *all, struc
     if (rc > 0) {
         d->fresh = false;
         d->named = named;
+        memcpy(d->engine, all->engine, sizeof d->engine);
     }
     return rc > 0 ? rc : err_set(e, rc, "%s cannot be written (code %d); check the owner and the free space", path, rc);
 }
@@ -358,7 +405,8 @@ int32_t datadirs_format(struct os *os, struct datadirs *all, bool learns, struct
     }
     /* Only now: an id that a crash kept from the disk must be named nowhere. */
     for (uint32_t i = 0; i < all->n; i++) {
-        int32_t rc = all->v[i].named == all->n ? CHRONIK_DONE : write_properties(os, all, &all->v[i], e);
+        bool whole = all->v[i].named == all->n && (!all->engine[0] || all->v[i].engine[0]);
+        int32_t rc = whole ? CHRONIK_DONE : write_properties(os, all, &all->v[i], e);
         if (rc < 0)
             return rc;
     }

@@ -11,9 +11,10 @@ struct datadir {
     char *path;             /* absolute */
     struct chronik_uuid id; /* directory.id */
     struct os_file *lock;
-    uint32_t named; /* how many directories meta.properties names */
-    bool fresh;     /* meta.properties is not there */
-    bool learns;    /* … or does not know the cluster yet */
+    char engine[64]; /* chronik.meta of meta.properties; "" none */
+    uint32_t named;  /* how many directories meta.properties names */
+    bool fresh;      /* meta.properties is not there */
+    bool learns;     /* … or does not know the cluster yet */
 };
 
 struct datadirs {
@@ -21,6 +22,7 @@ struct datadirs {
     uint32_t n;
     uint32_t meta;                  /* index of the one with the metadata */
     struct chronik_uuid cluster_id; /* zero: not known yet */
+    char engine[64];                /* what meta.properties is to name as chronik.meta; "" nothing */
     int32_t node_id;
     bool known; /* atomic: cluster_id will not change any more */
 };
@@ -30,9 +32,10 @@ struct datadirs {
  * path and the remedy. */
 int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
                       const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e);
-/* Finds the directory with the metadata, wherever it stands in log.dirs; none: the first. E_STALE: several have some.
- * `engine`: the module that keeps it, which is the name of its folder. */
-int32_t datadirs_find_meta(struct os *os, struct datadirs *d, const char *engine, struct err *e);
+/* Finds the directory with the metadata, wherever it stands in log.dirs; none: the first. E_STALE: several have some,
+ * or another module keeps them. `engine`: the module that is to keep them, which is the name of its folder; only one
+ * that is durable is remembered. */
+int32_t datadirs_find_meta(struct os *os, struct datadirs *d, const char *engine, bool durable, struct err *e);
 /* Draws ids that are missing and writes meta.properties where it is missing or names too few, durably. `learns`: the id
  * of the cluster is not this node's to draw; it is learned later, and all zeroes until then. */
 int32_t datadirs_format(struct os *os, struct datadirs *d, bool learns, struct err *e);
