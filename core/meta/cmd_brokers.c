@@ -154,6 +154,21 @@ static void leave_then_raise(struct meta_state *st, const struct meta_topic **t,
     raise_epoch(st, t, p, id);
 }
 
+/* Another broker that has a data directory of this registration: one of the two runs on a copy. NULL: nobody. */
+static const struct meta_broker *owner_of(struct meta_state *st, const struct meta_broker_register *g,
+                                          const struct chronik_uuid **dir)
+{
+    struct meta_cursor c;
+    for (const struct meta_broker *b = meta_brokers_first(&st->img, &c); b; b = meta_brokers_next(&c))
+        for (uint32_t i = 0; b->id != g->id && i < b->n_dirs; i++)
+            for (uint32_t k = 0; k < g->n_dirs; k++)
+                if (meta_uuid_eq(&b->dirs[i], &g->dirs[k])) {
+                    *dir = &b->dirs[i];
+                    return b;
+                }
+    return NULL;
+}
+
 static void register_apply(struct meta_state *st, const struct meta_command *c, struct meta_outcome *out)
 {
     const struct meta_broker_register *g = &c->u.broker_register;
@@ -167,6 +182,18 @@ static void register_apply(struct meta_state *st, const struct meta_command *c, 
         meta_refuse(st, out, KAFKA_STALE_BROKER_EPOCH,
                     "Broker %d has registered with boot number %llu since; this registration has %llu.", g->id,
                     (unsigned long long)old->boot, (unsigned long long)g->boot);
+        return;
+    }
+    const struct chronik_uuid *dir = NULL;
+    const struct meta_broker *owner = owner_of(st, g, &dir);
+    if (owner) {
+        char id[23];
+        meta_uuid_text(dir, id);
+        meta_refuse(
+            st, out, KAFKA_INVALID_REGISTRATION,
+            "Broker %d has a data directory with directory.id=%s, which broker %d has too: one is a copy of the "
+            "other; give the copy an empty directory, or unregister broker %d if it is gone.",
+            g->id, id, owner->id, owner->id);
         return;
     }
     struct meta_broker_new n = {.id = g->id,
