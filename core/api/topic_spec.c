@@ -38,6 +38,15 @@ static const struct meta_assignment *spread(struct api_req *r, const int32_t *id
     return v;
 }
 
+/* Brokers that have not registered are not known while there is no quorum to do it in: the client asks again. */
+static bool knows_brokers(const struct meta_image *image, const char **why)
+{
+    if (meta_controller_id(image) >= 0)
+        return true;
+    *why = "The metadata quorum has no leader at the moment, so not all brokers are known; try again.";
+    return false;
+}
+
 int16_t topic_check_replicas(struct api_req *r, const struct meta_image *image, const struct meta_assignment *a,
                              int32_t expected, const char **why)
 {
@@ -55,6 +64,8 @@ int16_t topic_check_replicas(struct api_req *r, const struct meta_image *image, 
             times += a->replicas[m] == next;
         if (times == 0)
             break;
+        if (!meta_broker_by_id(image, next) && !knows_brokers(image, why))
+            return KAFKA_NOT_CONTROLLER;
         if (!meta_broker_by_id(image, next)) {
             *why = arena_printf(&r->arena,
                                 "The manual partition assignment includes broker %d, but no such broker is "
@@ -106,7 +117,8 @@ int16_t topic_check_configs(struct api_req *r, const struct topic_spec *s, const
     return KAFKA_INVALID_CONFIG;
 }
 
-static int16_t check_counts(struct api_req *r, struct topic_spec *s, uint32_t n_ids, const char **why)
+static int16_t check_counts(struct api_req *r, const struct meta_image *image, struct topic_spec *s, uint32_t n_ids,
+                            const char **why)
 {
     if (s->replication < -1 || s->replication == 0) {
         *why = "Replication factor must be larger than 0, or -1 to use the default value.";
@@ -124,6 +136,8 @@ static int16_t check_counts(struct api_req *r, struct topic_spec *s, uint32_t n_
         *why = "A topic can have at most 100000 partitions.";
         return KAFKA_INVALID_PARTITIONS;
     }
+    if ((uint32_t)s->replication > n_ids && !knows_brokers(image, why))
+        return KAFKA_NOT_CONTROLLER;
     if ((uint32_t)s->replication > n_ids) {
         *why =
             arena_printf(&r->arena,
@@ -165,7 +179,7 @@ int16_t topic_assign(struct api_req *r, const struct meta_image *image, const st
     struct topic_spec s = *spec;
     int32_t ids[MAX_BROKERS];
     uint32_t n_ids = alive(image, ids);
-    int16_t rc = s.assignment ? check_assignment(r, image, &s, why) : check_counts(r, &s, n_ids, why);
+    int16_t rc = s.assignment ? check_assignment(r, image, &s, why) : check_counts(r, image, &s, n_ids, why);
     if (rc != KAFKA_NONE)
         return rc;
     *out = s.assignment ? s.assignment : spread(r, ids, n_ids, s.n_partitions, s.replication);
