@@ -122,6 +122,54 @@ START_TEST(what_a_browser_or_a_kafka_client_says_is_no_frame)
 }
 END_TEST
 
+START_TEST(a_request_to_the_leader_and_its_answer_come_out_as_they_went_in)
+{
+    struct wbuf w = {0}, v = {0};
+    struct ask a = {.number = 7, .op = 5, .flags = 2, .timeout_ms = 900, .node = -1, .address = "[::1]:9093"}, b;
+    struct asked x = {.number = 7, .result = -7, .why = "not there", .n_rows = 2}, *y = calloc(1, sizeof *y);
+    a.directory.b[3] = 9;
+    x.rows[0] = (struct row){.replica = 1, .match = 12, .heard = 5, .caught = -1};
+    x.rows[1] = (struct row){.replica = 2, .match = 3, .heard = -1, .caught = 4};
+    wire_ask(&w, &a, crc);
+    ck_assert(wire_ask_decode(w.p + WIRE_HEAD, (uint32_t)w.n - WIRE_HEAD, &b));
+    ck_assert(b.number == 7 && b.op == 5 && b.flags == 2 && b.timeout_ms == 900 && b.node == -1);
+    ck_assert(b.directory.b[3] == 9);
+    ck_assert_str_eq(b.address, "[::1]:9093");
+    wire_asked(&v, &x, crc);
+    ck_assert(wire_asked_decode(v.p + WIRE_HEAD, (uint32_t)v.n - WIRE_HEAD, y));
+    ck_assert(y->number == 7 && y->result == -7 && y->n_rows == 2 && y->rows[0].match == 12 && y->rows[0].caught == -1);
+    ck_assert(y->rows[1].replica == 2 && y->rows[1].heard == -1 && y->rows[1].caught == 4);
+    ck_assert_str_eq(y->why, "not there");
+    for (uint32_t k = 0; k < w.n - WIRE_HEAD; k++)
+        ck_assert(!wire_ask_decode(w.p + WIRE_HEAD, k, &b));
+    for (uint32_t k = 0; k < v.n - WIRE_HEAD; k++)
+        ck_assert(!wire_asked_decode(v.p + WIRE_HEAD, k, y));
+    free(w.p);
+    free(v.p);
+    free(y);
+}
+END_TEST
+
+static const struct chronik_uuid directory = {{1, 2, 3}};
+
+/* What a build of before directory ids has written is read; they are unknown then. */
+START_TEST(members_of_before_directory_ids_are_read)
+{
+    struct group *g = calloc(2, sizeof *g);
+    uint8_t bytes[500];
+    g->conf.voters = (struct rc_ids){1, {7}};
+    g->book = (struct book){.n = 1, .v = {{.replica = 7, .node = 3, .directory = directory, .address = "h:1"}}};
+    size_t n = group_encode(g, bytes, sizeof bytes);
+    ck_assert(group_decode(&g[1], bytes, n) && uuid_same(&g[1].book.v[0].directory, &directory));
+    put_le32(bytes, 1);
+    ck_assert(!group_decode(&g[1], bytes, n));
+    ck_assert(group_decode(&g[1], bytes, n - sizeof directory));
+    ck_assert_str_eq(g[1].book.v[0].address, "h:1");
+    ck_assert(uuid_zero(&g[1].book.v[0].directory));
+    free(g);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("frames of a quorum");
@@ -130,6 +178,8 @@ int main(void)
     tcase_add_test(t, a_frame_that_is_cut_waits_and_one_that_is_changed_is_refused);
     tcase_add_test(t, a_body_that_is_cut_anywhere_is_refused);
     tcase_add_test(t, what_a_browser_or_a_kafka_client_says_is_no_frame);
+    tcase_add_test(t, a_request_to_the_leader_and_its_answer_come_out_as_they_went_in);
+    tcase_add_test(t, members_of_before_directory_ids_are_read);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
