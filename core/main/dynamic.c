@@ -62,6 +62,14 @@ static void adopt(struct dynamic *d, bool cluster, struct dynamic_set *s, const 
     }
 }
 
+static void take(struct dynamic *d, const struct meta_image *image)
+{
+    char own[16];
+    int len = snprintf(own, sizeof own, "%d", d->node_id);
+    adopt(d, true, &d->cluster, meta_configs_of(image, META_RES_BROKER, "", 0));
+    adopt(d, false, &d->own, meta_configs_of(image, META_RES_BROKER, own, (size_t)len));
+}
+
 static void published(void *arg, const struct meta_image *image, const struct meta_change *changes, uint32_t n)
 {
     struct dynamic *d = arg;
@@ -71,10 +79,7 @@ static void published(void *arg, const struct meta_image *image, const struct me
                    (changes[i].kind == META_CHANGE_CONFIG && changes[i].res_type == META_RES_BROKER);
     if (!brokers)
         return;
-    char own[16];
-    int len = snprintf(own, sizeof own, "%d", d->node_id);
-    adopt(d, true, &d->cluster, meta_configs_of(image, META_RES_BROKER, "", 0));
-    adopt(d, false, &d->own, meta_configs_of(image, META_RES_BROKER, own, (size_t)len));
+    take(d, image);
     if (d->inherited)
         meta_reconcile_settings(d->meta);
     d->inherited = false;
@@ -87,6 +92,12 @@ void dynamic_open(struct dynamic *d, struct meta *m, struct config *c, struct pa
         .sub = {.fn = published, .arg = d}, .config = c, .meta = m, .parts = parts, .net = net, .node_id = node_id};
     CHECK(config_on_change(c, changed, d) > 0);
     meta_subscribe(m, &d->sub);
+    /* What the checkpoint has is published already; nothing is open yet that would have to follow it. */
+    struct meta_reader *r = meta_reader_open(m);
+    take(d, meta_enter(r));
+    meta_leave(r);
+    meta_reader_close(r);
+    d->inherited = false;
 }
 
 void dynamic_close(struct dynamic *d)
