@@ -4,7 +4,10 @@
  * whole or not at all, and its batches are noted once it is. */
 #include "partition/check.h"
 
+#include "base/log.h"
 #include "wire/codes.h"
+
+LOG_SUBSYSTEM("partition");
 
 enum { RUN_MOST = 30 }; /* batches that go to the store at once */
 
@@ -74,24 +77,55 @@ static void learn_segment(void *arg, const struct chronik_segment_info *i)
 {
     struct part *p = arg;
     p->segment_bytes = i->sealed ? 0 : (int64_t)i->bytes;
-    p->segment_first_ms = i->sealed || i->bytes == 0 ? -1 : i->created_ms;
+    p->segment_base = i->base_offset;
+    p->segment_created_ms = i->created_ms;
 }
 
-static void roll_if_due(struct part *p, const struct config_topic *c, uint64_t bytes, int64_t now_ms)
+static bool take_time(void *arg, const struct part_batch *b)
 {
-    const struct chronik_store_ops *ops = p->set->cfg.ops;
-    if (p->segment_bytes < 0) {
-        p->segment_bytes = 0;
-        ops->segments(p->sp, learn_segment, p);
-    }
-    bool full = p->segment_bytes > 0 && (uint64_t)p->segment_bytes + bytes > (uint64_t)c->segment_bytes;
-    bool old = p->segment_first_ms >= 0 && now_ms - p->segment_first_ms > c->segment_ms - p->roll_jitter_ms;
-    if (!full && !old)
+    *(int64_t *)arg = b->max_timestamp;
+    return false;
+}
+
+static void learn_active(struct part *p)
+{
+    p->segment_bytes = 0;
+    p->segment_time = -1;
+    p->set->cfg.ops->segments(p->sp, learn_segment, p);
+    if (p->segment_bytes == 0)
         return;
-    if (ops->roll(p->sp) < 0)
+    int16_t rc = part_walk(p, max_i64(p->segment_base, p->log_start), p->written, take_time, &p->segment_time);
+    if (rc != KAFKA_NONE)
+        log_warn("partition %s-%d: the first batch of the active segment cannot be read (%s): it is rolled by the age of "
+                 "its file",
+                 p->topic, p->index, kafka_code_name(rc));
+}
+
+static int64_t newest_of(const struct config_topic *c, const struct batch_head *h, int64_t now_ms)
+{
+    return c->log_append_time ? now_ms : h->seen_max_timestamp;
+}
+
+/* Kafka's rule: the age of a segment is what the times of records say, from its first batch to the one that comes now;
+ * when its first batch has no time, the wall clock since it was made. */
+static bool is_old(const struct part *p, const struct config_topic *c, const struct batch_head *h, int64_t now_ms)
+{
+    int64_t age = p->segment_time >= 0 ? newest_of(c, h, now_ms) - p->segment_time : now_ms - p->segment_created_ms;
+    return age > c->segment_ms - p->roll_jitter_ms;
+}
+
+static void roll_if_due(struct part *p, const struct config_topic *c, const struct batch_head *h, int64_t now_ms)
+{
+    if (p->segment_bytes < 0)
+        learn_active(p);
+    if (p->segment_bytes == 0)
+        return;
+    bool full = (uint64_t)p->segment_bytes + h->bytes > (uint64_t)c->segment_bytes;
+    if (!full && !is_old(p, c, h, now_ms))
+        return;
+    if (p->set->cfg.ops->roll(p->sp) < 0)
         return; /* a longer segment is no harm; the next append tries again */
     p->segment_bytes = 0;
-    p->segment_first_ms = -1;
     part_draw_jitter(p);
 }
 
@@ -108,6 +142,7 @@ struct run {
     uint64_t bytes;
     int64_t end; /* offset behind the last one */
     bool busy;   /* the store had no room for one before */
+    struct part_flush flush;
     struct part_append *of[RUN_MOST];
     struct chronik_batch_info info[RUN_MOST];
     struct chronik_iov iov[RUN_MOST];
@@ -122,12 +157,13 @@ static const struct batch_head *run_producer(const struct run *r, int64_t id)
     return NULL;
 }
 
-/* Whether the batch may join what the run holds: the segment has room for both, and the producer's batches follow upon
- * each other, which can be seen before those of the run are noted. */
+/* Whether the batch may join what the run holds: the segment has room for both and does not grow too old by it, and the
+ * producer's batches follow upon each other, which can be seen before those of the run are noted. */
 static bool run_takes(const struct part *p, const struct run *r, const struct part_append *a)
 {
     const struct batch_head *h = &a->head, *last = run_producer(r, h->producer_id);
-    if (r->n == RUN_MOST || (uint64_t)p->segment_bytes + r->bytes + h->bytes > (uint64_t)r->config->segment_bytes)
+    if (r->n == RUN_MOST || (uint64_t)p->segment_bytes + r->bytes + h->bytes > (uint64_t)r->config->segment_bytes ||
+        is_old(p, r->config, h, r->now_ms))
         return false;
     return !last || (last->producer_epoch == h->producer_epoch &&
                      producer_seq_add(last->base_sequence, last->last_offset_delta + 1) == h->base_sequence);
@@ -138,9 +174,13 @@ static void run_add(struct part *p, struct run *r, struct part_append *a)
     const struct config_topic *c = r->config;
     struct batch_head *h = &a->head;
     if (r->n == 0) {
-        roll_if_due(p, c, h->bytes, r->now_ms);
+        roll_if_due(p, c, h, r->now_ms);
         r->end = p->written;
         r->bytes = 0;
+        if (p->segment_bytes == 0) {
+            p->segment_time = newest_of(c, h, r->now_ms);
+            p->segment_created_ms = r->now_ms;
+        }
     }
     h->base_offset = r->end;
     h->leader_epoch = p->leader_epoch;
@@ -180,10 +220,9 @@ static void run_refused(struct run *r, int32_t code)
 static void run_note(struct part *p, const struct run *r)
 {
     p->written = r->end;
+    p->last_append_ms = r->now_ms;
     p->written_bytes += r->bytes;
     p->segment_bytes += (int64_t)r->bytes;
-    if (p->segment_first_ms < 0)
-        p->segment_first_ms = r->now_ms;
     for (uint32_t i = 0; i < r->n; i++) {
         r->of[i]->base_offset = r->info[i].base_offset;
         if (!part_note_batch(p, &r->of[i]->head, r->info[i].base_offset))
@@ -205,13 +244,16 @@ static void run_write(struct part *p, struct run *r, struct part_fired *fired)
         .n_iov = r->n,
         .flush = flush_class(p, r->config),
     };
+    int64_t from = p->written;
     int32_t rc = p->set->cfg.ops->append(p->set->cfg.store, &one, 1, sizeof one);
     if (rc < 0) {
         run_refused(r, rc);
     } else {
         run_note(p, r);
-        if (one.flush != CHRONIK_FLUSH_GROUP)
+        if (one.flush != CHRONIK_FLUSH_GROUP) {
             part_raise_hw(p, p->written, fired);
+            part_flush_note(p, r->config, r->end - from, &r->flush);
+        }
         for (uint32_t i = 0; i < r->n; i++)
             wait_for(p, r->of[i], r->info[i].last_offset + 1);
     }
@@ -249,6 +291,7 @@ void part_append_batches(struct part *p, struct part_append *list)
     r.now_ms = os_wall_ms(p->set->cfg.os);
     r.n = 0;
     r.busy = false;
+    r.flush = (struct part_flush){.in_ms = INT64_MAX};
     check_all(p, list, &config, r.now_ms);
 
     os_mutex_lock(&p->mu);
@@ -259,5 +302,6 @@ void part_append_batches(struct part *p, struct part_append *list)
     for (struct part_append *a = list; a; a = a->next)
         a->log_start = p->log_start;
     os_mutex_unlock(&p->mu);
+    part_flush_ask(p->set, &r.flush);
     part_fire(&fired);
 }

@@ -36,6 +36,8 @@ struct part_set *part_set_new(const struct part_set_config *cfg)
     os_rwlock_init(&s->lock, LOCK_REGISTRY);
     os_mutex_init(&s->side_mu, LOCK_REGISTRY);
     s->side_task = (struct chronik_task){.fn = part_sidecars_run, .arg = s};
+    s->flush_task = (struct chronik_task){.fn = part_flush_due, .arg = s};
+    s->flush_at_ns = INT64_MAX;
     return s;
 }
 
@@ -263,7 +265,7 @@ static int32_t open_store_side(struct part *p, bool create, struct err *e)
     p->high_watermark = st.durable;
     p->failed = st.offline != 0;
     p->segment_bytes = -1; /* asked at the first append */
-    p->segment_first_ms = -1;
+    p->last_append_ms = os_wall_ms(p->set->cfg.os);
     p->loaded = st.written == 0 && st.log_start == 0;
     return CHRONIK_DONE;
 }
@@ -353,6 +355,7 @@ int32_t part_close(struct part_set *s, const struct chronik_uuid *topic_id, int3
 
 void part_close_all(struct part_set *s)
 {
+    part_flush_close(s);
     os_rwlock_write(&s->lock);
     struct part *all = NULL;
     for (uint32_t i = 0; i < s->n_buckets; i++)
@@ -394,6 +397,7 @@ static void on_append_failed(void *arg, void *cookie, int64_t end, int32_t code)
     log_error("partition %s-%d: batches from offset %lld on could not be made durable (code %d): they are taken back",
               p->topic, p->index, (long long)end, code);
     p->written = end;
+    p->segment_bytes = -1;
     producers_truncate(&p->producers, end);
     epochs_truncate_suffix(&p->epochs, end);
     p->loaded = false; /* older batches of a producer may have been pushed out: read them again */

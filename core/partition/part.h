@@ -249,7 +249,7 @@ int16_t part_producers_list(struct part *p, struct arena *a, struct part_produce
 
 /* ---- background ---- */
 
-/* One pass of time and size retention, rolling by age, producer expiry over all partitions; on the low executor. */
+/* One pass of time and size retention and of producer expiry over all partitions; on the low executor. */
 void part_retention_pass(struct part_set *s);
 
 #endif

@@ -29,9 +29,14 @@ struct part {
     bool loaded;   /* producers and epochs are complete up to `written` */
     int64_t log_start, written, high_watermark;
     uint64_t written_bytes, hw_bytes; /* bytes appended since open, up to written and up to high_watermark */
-    int64_t segment_bytes;            /* in the active segment */
-    int64_t segment_first_ms;         /* wall clock of its first append, -1: empty */
+    int64_t segment_bytes;            /* in the active segment, -1: not known yet; the next three say nothing of an empty one */
+    int64_t segment_base;
+    int64_t segment_time;       /* largest timestamp of its first batch, -1: none */
+    int64_t segment_created_ms; /* wall clock */
     int64_t roll_jitter_ms;
+    int64_t last_append_ms; /* wall clock; after opening the time of that: no record is younger */
+    uint64_t flush_number;  /* flush.c: of the flush behind which `unflushed` records were written */
+    int64_t unflushed;
     struct epochs epochs;
     struct producers producers;
     struct part_wait *waits, *waits_tail; /* by offset, ascending */
@@ -54,6 +59,12 @@ struct part_set {
     char damage[400];        /* the newest sentence of a partition that went offline */
     struct part *side_head;
     struct chronik_task side_task;
+
+    /* flush.c, under side_mu; the first two are atomic for readers */
+    uint64_t flush_number;
+    int64_t flush_at_ns; /* when flush_task runs, INT64_MAX: it does not */
+    bool flushing, flush_again, closing;
+    struct chronik_task flush_task; /* on the low executor */
 };
 
 /* What must be called once the partition's lock is free. */
@@ -80,6 +91,18 @@ bool part_note_batch(struct part *p, const struct batch_head *h, int64_t base_of
 /* Low executor: writes the state sidecar. */
 void part_sidecar_enqueue(struct part *p);
 void part_sidecars_run(void *set);
+
+/* What flush.messages and flush.ms ask for after an append. */
+struct part_flush {
+    bool now;
+    int64_t in_ms; /* INT64_MAX: never */
+};
+/* Under mu, after an append that waits for no log: counts its records. */
+void part_flush_note(struct part *p, const struct config_topic *c, int64_t records, struct part_flush *ask);
+/* Without lock. */
+void part_flush_ask(struct part_set *s, const struct part_flush *ask);
+void part_flush_due(void *set);
+void part_flush_close(struct part_set *s); /* no flush begins any more */
 
 /* Under mu: how much earlier than segment.ms the active segment is rolled, drawn anew for each (segment.jitter.ms). */
 void part_draw_jitter(struct part *p);

@@ -31,9 +31,18 @@ static void gather(void *arg, const struct chronik_segment_info *i)
     g->v[g->n++] = *i;
 }
 
+/* The time that segment i is judged by: of its newest record, or when none has one, until when it was written to. The
+ * next segment was made by the append behind it. */
+static int64_t newest_of(const struct segments *g, size_t i, int64_t last_append_ms)
+{
+    if (g->v[i].max_timestamp >= 0)
+        return g->v[i].max_timestamp;
+    return i + 1 < g->n ? g->v[i + 1].created_ms : last_append_ms;
+}
+
 /* The offset up to which segments are due: whole ones from the front, all below the high watermark. */
-static int64_t due_end(const struct segments *g, const struct config_topic *c, int64_t hw, int64_t now_ms,
-                       const char **why)
+static int64_t due_end(const struct segments *g, const struct config_topic *c, int64_t hw, int64_t last_append_ms,
+                       int64_t now_ms, const char **why)
 {
     int64_t end = -1;
     uint64_t total = 0;
@@ -41,7 +50,7 @@ static int64_t due_end(const struct segments *g, const struct config_topic *c, i
         total += g->v[i].bytes;
     for (size_t i = 0; i < g->n; i++) {
         const struct chronik_segment_info *s = &g->v[i];
-        int64_t newest = s->max_timestamp >= 0 ? s->max_timestamp : s->created_ms;
+        int64_t newest = newest_of(g, i, last_append_ms);
         bool old = c->retention_ms >= 0 && now_ms - newest > c->retention_ms;
         bool big = c->retention_bytes >= 0 && total - s->bytes >= (uint64_t)c->retention_bytes;
         if (s->end_offset > hw || s->bytes == 0 || !(old || big))
@@ -79,7 +88,7 @@ static void retain(struct part *p, int64_t now_ms)
     struct segments g = {0};
     os_mutex_lock(&p->mu);
     struct config_topic c = p->config;
-    int64_t hw = p->high_watermark;
+    int64_t hw = p->high_watermark, last_append_ms = p->last_append_ms;
     bool mine = p->leading && !p->closed && !p->failed;
     if (p->loaded)
         producers_expire(&p->producers,
@@ -89,7 +98,7 @@ static void retain(struct part *p, int64_t now_ms)
         return;
     p->set->cfg.ops->segments(p->sp, gather, &g);
     const char *why = NULL;
-    int64_t end = g.failed ? -1 : due_end(&g, &c, hw, now_ms, &why);
+    int64_t end = g.failed ? -1 : due_end(&g, &c, hw, last_append_ms, now_ms, &why);
     if (end > 0 && end == g.v[g.n - 1].end_offset && !g.v[g.n - 1].sealed) {
         /* The active segment is due too: seal it, so that whole segments go. */
         os_mutex_lock(&p->mu);

@@ -44,12 +44,19 @@ static void fatal(void *arg, int32_t code, const char *text)
 
 /* The store's append, counted; `refuse_appends` of them are refused as busy. */
 static struct chronik_store_ops counted;
-static int appends, refuse_appends;
+static int appends, refuse_appends, flushes;
+static uint32_t flush_mode = CHRONIK_FLUSH_GROUP;
 
 static int32_t counted_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32_t stride)
 {
     appends++;
     return refuse_appends > 0 && refuse_appends-- ? CHRONIK_E_BUSY : ops->append(s, a, n, stride);
+}
+
+static int32_t counted_flush(chronik_store *s, struct chronik_done done)
+{
+    flushes++;
+    return ops->flush(s, done);
 }
 
 static void spec_open(int32_t epoch)
@@ -86,10 +93,11 @@ static void setup(void)
     ops = p->ops;
     counted = *ops;
     counted.append = counted_append;
-    appends = refuse_appends = 0;
+    counted.flush = counted_flush;
+    appends = refuse_appends = flushes = 0;
     struct part_set_config pc = {.os = os,
                                  .ops = &counted,
-                                 .flush = CHRONIK_FLUSH_GROUP,
+                                 .flush = flush_mode,
                                  .node_id = 1,
                                  .producer_expiration_ms = 86400000,
                                  .low = low,
@@ -115,9 +123,16 @@ static bool is_true(void *arg)
     return *(bool *)arg;
 }
 
+static void setup_without_log(void)
+{
+    flush_mode = CHRONIK_FLUSH_OS;
+    setup();
+}
+
 static void teardown(void)
 {
     bool done = false;
+    flush_mode = CHRONIK_FLUSH_GROUP;
     part_close_all(set);
     os_exec_close(low);
     if (ops->close(store, (struct chronik_done){closed, &done}) == CHRONIK_PENDING)
@@ -550,7 +565,7 @@ START_TEST(a_segment_is_rolled_by_its_age_and_earlier_by_at_most_the_jitter)
     int early = 0;
     topic.segment_ms = 100000;
     spec_open(0);
-    ck_assert_int_eq(send_and_settle(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(send_and_settle(&s, 1, os_wall_ms(os), -1, 0, 0), KAFKA_NONE);
     ck_assert(!rolls_after(90000));
     ck_assert(rolls_after(20000));
     topic.segment_jitter_ms = 50000;
@@ -564,6 +579,145 @@ START_TEST(a_segment_is_rolled_by_its_age_and_earlier_by_at_most_the_jitter)
     topic.segment_jitter_ms = INT64_MAX; /* as large as the age at most */
     spec_open(0);
     ck_assert(rolls_after(110000));
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+static bool rolls_at(int64_t ts)
+{
+    struct sent s;
+    uint32_t before = segments();
+    ck_assert_int_eq(send_and_settle(&s, 1, ts, -1, 0, 0), KAFKA_NONE);
+    return segments() > before;
+}
+
+START_TEST(a_segment_is_as_old_as_the_times_of_its_records_say)
+{
+    struct err e;
+    topic.segment_ms = 100000;
+    spec_open(0);
+    rolls_at(1000);
+    sim_clock_jump(os, 1000000);
+    ck_assert(!rolls_at(500));
+    ck_assert(!rolls_at(101000));
+    ck_assert(rolls_at(101001));
+    ck_assert(!rolls_at(201001));
+    ck_assert_int_gt(part_close(set, &id, 0, false, &e), 0);
+    settle();
+    spec_open(1);
+    ck_assert(!rolls_at(201001)); /* read from the log again */
+    ck_assert(rolls_at(201002));
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(a_segment_that_begins_without_a_time_is_as_old_as_its_file)
+{
+    topic.segment_ms = 100000;
+    spec_open(0);
+    rolls_at(-1);
+    ck_assert(!rolls_at(1000000));
+    sim_clock_jump(os, 110000);
+    ck_assert(rolls_at(-1));
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(a_batch_that_makes_the_segment_too_old_is_parted_from_those_that_came_with_it)
+{
+    struct sent s[3];
+    uint8_t bytes[3][256];
+    static const int64_t ts[3] = {1000, 2000, 200000};
+    topic.segment_ms = 100000;
+    spec_open(0);
+    for (int i = 0; i < 3; i++) {
+        make_batch(&s[i], 1, ts[i], -1, 0, 0);
+        ck_assert_uint_le(s[i].a.n, 256);
+        s[i].a.batches = memcpy(bytes[i], s[i].a.batches, s[i].a.n);
+        if (i > 0)
+            s[i - 1].a.next = &s[i].a;
+    }
+    struct part *p = part_find(set, &id, 0);
+    part_append_batches(p, &s[0].a);
+    part_unref(p);
+    settle();
+    ck_assert_int_eq(appends, 2);
+    ck_assert_uint_eq(segments(), 2);
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(records_without_a_time_are_kept_from_when_they_were_written)
+{
+    struct sent s;
+    int64_t ts;
+    topic.retention_ms = 100000;
+    topic.segment_bytes = 100;
+    spec_open(0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(send_and_settle(&s, 1, -1, -1, 0, 0), KAFKA_NONE);
+        sim_clock_jump(os, 60000);
+    }
+    part_retention_pass(set);
+    settle();
+    ck_assert_int_eq(list(-2, &ts), 1); /* the first was full 120 s ago, the second 60 s ago */
+    sim_clock_jump(os, 50000);
+    part_retention_pass(set);
+    settle();
+    ck_assert_int_eq(list(-2, &ts), 3);
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(a_partition_is_flushed_after_flush_messages_records)
+{
+    struct sent s;
+    topic.flush_messages = 10;
+    spec_open(0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(send_and_settle(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(flushes, 0);
+    ck_assert_int_eq(send_and_settle(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(flushes, 1);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(send_and_settle(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(flushes, 1);
+    ck_assert_int_eq(send_and_settle(&s, 30, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(flushes, 2);
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(a_partition_is_flushed_flush_ms_after_its_first_unflushed_record)
+{
+    struct sent s;
+    topic.flush_ms = 10000;
+    spec_open(0);
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(send_and_settle(&s, 1, 1000, -1, 0, 0), KAFKA_NONE); /* a second each */
+    ck_assert_int_eq(flushes, 0);
+    sim_run_for(w, 3 * SIM_S);
+    ck_assert_int_eq(flushes, 1);
+    sim_run_for(w, 60 * SIM_S); /* nothing new: nothing to flush */
+    ck_assert_int_eq(flushes, 1);
+    ck_assert_int_eq(send_and_settle(&s, 1, 1000, -1, 0, 0), KAFKA_NONE);
+    sim_run_for(w, 8 * SIM_S);
+    ck_assert_int_eq(flushes, 1);
+    sim_run_for(w, 2 * SIM_S);
+    ck_assert_int_eq(flushes, 2);
+    config_topic_fill(config, NULL, 0, &topic);
+}
+END_TEST
+
+START_TEST(a_write_that_is_flushed_anyway_asks_for_no_flush)
+{
+    struct sent s;
+    topic.flush_messages = 2;
+    topic.flush_ms = 1000;
+    spec_open(0);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(send_and_settle(&s, 3, 1000, -1, 0, 0), KAFKA_NONE);
+    ck_assert_int_eq(flushes, 0);
     config_topic_fill(config, NULL, 0, &topic);
 }
 END_TEST
@@ -730,11 +884,21 @@ int main(void)
     tcase_add_test(t, retention_removes_whole_old_segments_only);
     tcase_add_test(t, retention_by_size_keeps_at_least_that_much);
     tcase_add_test(t, a_segment_is_rolled_by_its_age_and_earlier_by_at_most_the_jitter);
+    tcase_add_test(t, a_segment_is_as_old_as_the_times_of_its_records_say);
+    tcase_add_test(t, a_segment_that_begins_without_a_time_is_as_old_as_its_file);
+    tcase_add_test(t, a_batch_that_makes_the_segment_too_old_is_parted_from_those_that_came_with_it);
+    tcase_add_test(t, records_without_a_time_are_kept_from_when_they_were_written);
+    tcase_add_test(t, a_write_that_is_flushed_anyway_asks_for_no_flush);
     tcase_add_test(t, records_outside_of_the_allowed_times_are_named_one_by_one);
     tcase_add_test(t, a_topic_keeps_batches_in_the_codec_that_it_asks_for);
     tcase_add_test(t, compressed_batches_are_unpacked_and_checked);
     tcase_add_test(t, a_partition_that_is_closed_fails_those_who_wait);
     tcase_add_test(t, what_clients_may_not_send_is_refused_with_kafkas_codes);
+    suite_add_tcase(s, t);
+    t = tcase_create("flush left to the system");
+    tcase_add_checked_fixture(t, setup_without_log, teardown);
+    tcase_add_test(t, a_partition_is_flushed_after_flush_messages_records);
+    tcase_add_test(t, a_partition_is_flushed_flush_ms_after_its_first_unflushed_record);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
