@@ -65,9 +65,10 @@ struct slot *coord_enter_slot(struct coord *c, struct wire_str group, int16_t *c
 bool coord_row(struct coord *c, struct wire_str group, struct arena *a, struct meta_group *out)
 {
     struct meta_group row;
+    bool possible = group.n >= 0 && group.n <= META_GROUP_ID_MAX; /* the empty id is one, for simple commits */
     os_mutex_lock(&c->reader_mu);
-    bool found = group.n > 0 && group.n <= META_GROUP_ID_MAX &&
-                 meta_group_get(meta_enter(c->reader), group.p, (size_t)group.n, NULL, &row);
+    bool found = possible &&
+                 meta_group_get(meta_enter(c->reader), group.n ? group.p : "", (size_t)group.n, NULL, &row);
     if (found && a) {
         *out = row;
         out->id = arena_strndup(a, row.id, strlen(row.id));
@@ -75,7 +76,7 @@ bool coord_row(struct coord *c, struct wire_str group, struct arena *a, struct m
             out->protocol_type = arena_strndup(a, row.protocol_type, strlen(row.protocol_type));
         found = out->id && (out->protocol_type || !row.protocol_type);
     }
-    if (group.n > 0 && group.n <= META_GROUP_ID_MAX)
+    if (possible)
         meta_leave(c->reader);
     os_mutex_unlock(&c->reader_mu);
     return found;

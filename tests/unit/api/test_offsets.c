@@ -4,7 +4,7 @@
 #include <config.h>
 
 #include "meta/image.h"
-#include "tests/unit/api/rig.h"
+#include "tests/unit/api/group_cli.h"
 
 const struct chronik_plugin *meta_mem_plugin(void);
 const struct chronik_plugin *store_mem_plugin(void);
@@ -384,6 +384,49 @@ START_TEST(offsets_of_a_simple_group_go_when_their_last_commit_is_old)
 }
 END_TEST
 
+static int16_t member_commit(struct gm *m, const char *topic, int64_t offset)
+{
+    struct wire_offset_commit_response a;
+    struct wire_offset_commit_request *q = commit_of(8, m->group, topic, 0, offset, "");
+    q->member_id = wire_str(m->id);
+    q->generation_id_or_member_epoch = m->generation;
+    cli_call(&one, WIRE_API_OFFSET_COMMIT, 8, q, &a);
+    return a.topics.v[0].partitions.v[0].error_code;
+}
+
+/* KIP-211: of a group that lives, the offsets of topics that it does not subscribe to any more go when their last commit
+ * is old; what it subscribes to stays, however old. When the group is empty, time runs from then on. */
+START_TEST(a_live_group_keeps_the_offsets_of_its_topics_and_loses_those_of_others)
+{
+    struct gm m;
+    begin_with_retention(_i);
+    ck_assert_int_eq(cli_create(&one, "t", 1), KAFKA_NONE); /* what members subscribe to */
+    gm_open(&m, &rig, "g");
+    gm_stabilize(&m, 1);
+    ck_assert_int_eq(member_commit(&m, "t", 5), KAFKA_NONE);
+    ck_assert_int_eq(member_commit(&m, "bills", 6), KAFKA_NONE);
+    for (int i = 0; i < 280; i += 5) {
+        sim_run_for(rig.w, 5 * SIM_S);
+        ck_assert_int_eq(gm_beat(&m), KAFKA_NONE);
+    }
+    ck_assert_int_eq(fetch("g", "bills", 0), 6);
+    for (int i = 0; i < 60; i += 5) {
+        sim_run_for(rig.w, 5 * SIM_S);
+        ck_assert_int_eq(gm_beat(&m), KAFKA_NONE);
+    }
+    ck_assert_int_eq(fetch("g", "bills", 0), -1);
+    ck_assert_int_eq(fetch("g", "t", 0), 5);
+    ck_assert_int_eq(gm_leave(&m), KAFKA_NONE);
+    sim_run_for(rig.w, 240 * SIM_S);
+    ck_assert_int_eq(fetch("g", "t", 0), 5);
+    sim_run_for(rig.w, 90 * SIM_S);
+    ck_assert_int_eq(fetch("g", "t", 0), -1);
+    ck_assert_int_eq(delete_offset("g", "t", 0).error_code, KAFKA_GROUP_ID_NOT_FOUND);
+    gm_close(&m);
+    finish();
+}
+END_TEST
+
 START_TEST(many_groups_expire_in_one_pass)
 {
     begin_with_retention(_i);
@@ -420,6 +463,7 @@ int main(void)
     tcase_add_loop_test(t, a_group_finds_its_coordinator_alone_and_among_others, 0, SEEDS);
     tcase_add_loop_test(t, who_asks_for_kafkas_topic_of_offsets_learns_that_there_is_none_and_makes_none, 0, SEEDS);
     tcase_add_loop_test(t, offsets_of_a_simple_group_go_when_their_last_commit_is_old, 0, SEEDS);
+    tcase_add_loop_test(t, a_live_group_keeps_the_offsets_of_its_topics_and_loses_those_of_others, 0, SEEDS);
     tcase_add_loop_test(t, many_groups_expire_in_one_pass, 0, SEEDS);
     suite_add_tcase(s, t);
     return run_suite(s);
