@@ -44,5 +44,7 @@ const struct api_row *const api_rows[] = {
     &api_list_config_resources,
     &api_add_raft_voter,
     &api_remove_raft_voter,
+    &api_describe_client_quotas,
+    &api_describe_user_scram_credentials,
     NULL,
 };

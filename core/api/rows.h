@@ -16,6 +16,7 @@ extern const struct api_row api_describe_acls, api_create_acls, api_delete_acls,
 extern const struct api_row api_alter_partition_reassignments, api_list_partition_reassignments;
 extern const struct api_row api_alter_replica_log_dirs, api_list_config_resources, api_update_features;
 extern const struct api_row api_describe_quorum, api_unregister_broker, api_add_raft_voter, api_remove_raft_voter;
+extern const struct api_row api_describe_client_quotas, api_describe_user_scram_credentials;
 
 /* Appends what the loop's produce requests gathered and answers what can be answered. */
 void produce_gathered(struct api_loop *l);

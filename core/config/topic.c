@@ -206,41 +206,73 @@ int32_t config_check_dynamic(const struct config *c, bool cluster_default, const
 
 /* ---- lists ---- */
 
-static bool has_item(const char *list, const char *item, size_t len)
+/* The pieces between commas, as they are: blanks count, and so do pieces that are empty. */
+static bool piece_next(const char **at, const char *end, const char **piece, size_t *n)
 {
-    const char *other;
-    size_t n;
-    while (config_list_next(&list, &other, &n))
-        if (n == len && memcmp(other, item, n) == 0)
-            return true;
-    return false;
+    if (!*at)
+        return false;
+    const char *comma = memchr(*at, ',', (size_t)(end - *at));
+    *piece = *at;
+    *n = (size_t)((comma ? comma : end) - *at);
+    *at = comma ? comma + 1 : NULL;
+    return true;
 }
 
-/* Appends the items of `from` that are (in = true) or are not in `other`, each once. */
-static size_t put_items(char *out, size_t used, const char *from, const char *other, bool in)
+static size_t count(const char *text, const char *end, const char *piece, size_t n)
 {
-    const char *item;
-    size_t len;
-    while (config_list_next(&from, &item, &len)) {
-        out[used] = 0;
-        if (has_item(other, item, len) != in || has_item(out, item, len))
-            continue;
-        if (used)
-            out[used++] = ',';
-        memcpy(out + used, item, len);
-        used += len;
-    }
-    out[used] = 0;
-    return used;
+    const char *other;
+    size_t len, times = 0;
+    while (piece_next(&text, end, &other, &len))
+        times += len == n && memcmp(other, piece, n) == 0;
+    return times;
+}
+
+/* Where Java's split(",") ends: empty pieces at the end are none, but an empty text is one. */
+static const char *split_end(const char *text)
+{
+    const char *end = text + strlen(text);
+    while (end > text && end[-1] == ',')
+        end--;
+    return end;
+}
+
+struct joined {
+    char *text;
+    size_t used, items;
+};
+
+static void join(struct joined *j, const char *piece, size_t n)
+{
+    if (j->items++)
+        j->text[j->used++] = ',';
+    memcpy(j->text + j->used, piece, n);
+    j->used += n;
+}
+
+static void append(struct joined *j, const char *change)
+{
+    const char *end = split_end(change), *piece;
+    size_t n;
+    if (end == change && *change)
+        return; /* nothing but commas */
+    while (piece_next(&change, end, &piece, &n))
+        if (!j->items || !count(j->text, j->text + j->used, piece, n))
+            join(j, piece, n);
 }
 
 char *config_list_alter(const char *current, const char *change, bool add)
 {
-    char *out = malloc((current ? strlen(current) : 0) + strlen(change) + 3);
-    if (!out)
+    const char *now = current ? current : "", *at = now, *end = now + strlen(now), *piece;
+    const char *change_end = change + strlen(change);
+    struct joined j = {.text = malloc(strlen(now) + strlen(change) + 3)};
+    size_t n;
+    if (!j.text)
         return NULL;
-    size_t used = put_items(out, 0, current, add ? NULL : change, false);
+    while (piece_next(&at, end, &piece, &n)) /* one in the change takes away one */
+        if (n && (add || count(now, piece, piece, n) >= count(change, change_end, piece, n)))
+            join(&j, piece, n);
     if (add)
-        put_items(out, used, change, NULL, false);
-    return out;
+        append(&j, change);
+    j.text[j.used] = 0;
+    return j.text;
 }

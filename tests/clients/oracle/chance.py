@@ -110,7 +110,9 @@ class Chance:
         if name in ("configuration_keys",):
             return r.choice(CONFIGS)
         if name in ("group_id", "group", "groups", "key", "coordinator_keys"):
-            return r.choice(["group-a", "group-b", "simple5", "group c"])
+            return r.choice(["group-a", "group-b", "simple5", "group c", ""])
+        if name == "entity_type":
+            return r.choice(["user", "client-id", "ip", "user", "x", ""])
         if name == "client_software_name":
             return r.choice(["oracle", "", "a b", "-x"])
         if name == "client_software_version":
@@ -120,7 +122,7 @@ class Chance:
     def number(self, api, name):
         r = self.r
         if name == "key_type":
-            return 0
+            return r.choice([0, 0, 0, 9])
         if name in ("timeout_ms",):
             return 30000
         if name in ("max_wait_ms", "min_bytes"):

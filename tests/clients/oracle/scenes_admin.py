@@ -39,6 +39,8 @@ def altering(o):
         for changes in ([("retention.ms", 0, "5000")], [("retention.ms", 0, "x")], [("no.such", 0, "1")], [("retention.ms", 1, None)],
                         [("retention.ms", 1, "7")], [("cleanup.policy", 2, "compact")], [("cleanup.policy", 2, "compact")],
                         [("cleanup.policy", 3, "delete")], [("cleanup.policy", 3, "nothing")], [("cleanup.policy", 3, "compact")],
+                        [("cleanup.policy", 2, "")], [("cleanup.policy", 3, "")], [("cleanup.policy", 2, "compact,")],
+                        [("cleanup.policy", 2, ",compact")], [("cleanup.policy", 2, ",")], [("cleanup.policy", 3, "delete,")],
                         [("retention.ms", 2, "7")], [("retention.ms", 3, "7")], [("retention.ms", 9, "7")], [("retention.ms", 0, None)],
                         [("retention.ms", 0, "")], [("retention.ms", 0, "1"), ("retention.ms", 0, "2")], [],
                         [("cleanup.policy", 1, None), ("segment.ms", 0, "60000")], [("no.such", 1, None)], [("", 0, "1")],
@@ -218,5 +220,25 @@ def access(o):
         o.ask("DeleteAcls", v, {"filters": []})
 
 
+@only("DescribeClientQuotas")
+def quotas(o):
+    """There are none; who asks wrongly is told what is wrong."""
+    def part(kind, how, match=None):
+        return {"entity_type": kind, "match_type": how, "match": match}
+    for v in (0, 1):
+        for parts in ([], [part("user", 0, "a")], [part("user", 1)], [part("client-id", 2)], [part("ip", 0, "10.0.0.1")],
+                      [part("user", 0, "a"), part("client-id", 0, "b")], [part("user", 0)], [part("user", 1, "a")], [part("user", 2, "a")],
+                      [part("user", 9)], [part("", 0, "a")], [part("no.such", 0, "a")], [part("user", 2), part("user", 1)],
+                      [part("ip", 2), part("user", 2)], [part("ip", 2), part("client-id", 2)]):
+            for strict in (True, False):
+                o.ask("DescribeClientQuotas", v, {"components": parts, "strict": strict})
+
+
+@only("DescribeUserScramCredentials")
+def credentials(o):
+    for users in (None, [], ["a"], ["a", "b"], ["a", "a"], ["a", "b", "a"], [""]):
+        o.ask("DescribeUserScramCredentials", 0, {"users": users if users is None else [{"name": u} for u in users]})
+
+
 SCENES = [describing, altering, every_topic_setting, brokers, effect, directories, resources, elections, reassignments, features,
-          quorum, unregistering, access]
+          quorum, unregistering, access, quotas, credentials]

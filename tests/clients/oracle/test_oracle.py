@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The same requests to chronik and to Apache Kafka, the answers compared field by field. What may differ stands in
-differences.tsv with its reason. usage: test_oracle.py [--seed N] [--requests N] [--scene NAME] [--show N]
+differences.tsv with its reason. usage: test_oracle.py [--seed N[,N...]] [--requests N] [--scene NAME] [--show N]
 --record FILE keeps Kafka's answers, --replay FILE compares with them instead of a running Kafka: for quick work."""
 import argparse
 import os
@@ -41,7 +41,10 @@ def run(o, options):
         o.scene, since, before = scene.__name__, time.monotonic(), o.count
         scene(o)
         print(f"# {scene.__name__}: {o.count - before} requests in {time.monotonic() - since:.1f} s", flush=True)
-    by_chance(o, chance.Chance(options.seed), options)
+    for seed in options.seed.split(","):
+        since, before = time.monotonic(), o.count
+        by_chance(o, chance.Chance(int(seed)), options)
+        print(f"# by chance, seed {seed}: {o.count - before} requests in {time.monotonic() - since:.1f} s", flush=True)
 
 
 def by_chance(o, c, options):
@@ -89,9 +92,9 @@ def kafka_side(both, options):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # brokers are ended on the way out
     p = argparse.ArgumentParser()
-    p.add_argument("--seed", type=int, default=random.randrange(1 << 30) if os.environ.get("CHRONIK_TEST_LONG") else 1)
+    p.add_argument("--seed", default=str(random.randrange(1 << 30)) if os.environ.get("CHRONIK_TEST_LONG") else "1,2")
     p.add_argument("--requests", type=int, default=int(os.environ.get("CHRONIK_ORACLE_REQUESTS", "1500")))
-    p.add_argument("--seconds", type=int, default=60)
+    p.add_argument("--seconds", type=int, default=60, help="of each seed at most")
     p.add_argument("--scene", default="")
     p.add_argument("--show", type=int, default=60)
     p.add_argument("--show-unused", action="store_true")

@@ -181,9 +181,16 @@ START_TEST(lists_are_appended_to_and_subtracted_from)
     } cases[] = {
         {NULL, "compact", "compact", true},
         {"delete", "compact,delete", "delete,compact", true},
-        {"delete, compact", "delete", "compact", false},
-        {"a,b,a", "c", "a,b", false},
+        {"delete, compact", "delete", " compact", false},
+        {"a,b,a", "c", "a,b,a", false},
+        {"a,b,a", "a", "b,a", false},
         {"a", "a", "", false},
+        {"a,", "", "a", false},
+        {"a", "", "a,", true}, /* as Kafka has it; for most settings that is refused then */
+        {"a", "b,", "a,b", true},
+        {"a", ",b", "a,,b", true},
+        {"a", ",", "a", true},
+        {"", "", "", true},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char *got = config_list_alter(cases[i].now, cases[i].change, cases[i].add);
