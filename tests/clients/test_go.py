@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""franz-go from the Go module proxy against one broker."""
+"""franz-go, sarama and segmentio/kafka-go from the Go module proxy against one broker."""
 import os
 import sys
 
 from common import copy, need, once, renumber, run, tap, with_broker
 
-SOURCES = ("go/go.mod", "go/go.sum", "go/main.go")
+SOURCES = ("go/go.mod", "go/go.sum", "go/main.go", "go/sarama.go", "go/segmentio.go")
 
 
 def build(path):

@@ -1,5 +1,5 @@
-// franz-go: every codec and acks, idempotence, headers, null keys, 1 MB records, read back by assigned partitions.
-// usage: roundtrip HOST:PORT. Prints TAP.
+// franz-go, sarama and segmentio/kafka-go: every codec and acks, idempotence, headers, null keys, 1 MB records, read back by
+// assigned partitions; and the admin calls of the latter two. usage: roundtrip HOST:PORT. Prints TAP.
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/IBM/sarama"
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -121,31 +123,53 @@ func roundTrip(broker, topic string, opts ...kgo.Opt) error {
 }
 
 func main() {
+	// In the order of their numbers in the protocol.
 	codecs := []struct {
 		name  string
 		codec kgo.CompressionCodec
 	}{{"none", kgo.NoCompression()}, {"gzip", kgo.GzipCompression()}, {"snappy", kgo.SnappyCompression()},
 		{"lz4", kgo.Lz4Compression()}, {"zstd", kgo.ZstdCompression()}}
 	acks := []struct {
-		name string
-		acks kgo.Acks
-	}{{"0", kgo.NoAck()}, {"1", kgo.LeaderAck()}, {"all", kgo.AllISRAcks()}}
+		name   string
+		acks   kgo.Acks
+		number int
+	}{{"0", kgo.NoAck(), 0}, {"1", kgo.LeaderAck(), 1}, {"all", kgo.AllISRAcks(), -1}}
 	number, bad := 0, 0
-	test := func(name string, opts ...kgo.Opt) {
+	test := func(name string, run func(topic string) error) {
 		number++
-		if err := roundTrip(os.Args[1], fmt.Sprintf("go-%d", number), opts...); err != nil {
+		if err := run(fmt.Sprintf("go-%d", number)); err != nil {
 			bad++
-			fmt.Printf("not ok %d - franz-go %s: %v\n", number, name, err)
+			fmt.Printf("not ok %d - %s: %v\n", number, name, err)
 			return
 		}
-		fmt.Printf("ok %d - franz-go %s\n", number, name)
+		fmt.Printf("ok %d - %s\n", number, name)
 	}
-	for _, c := range codecs {
+	broker := os.Args[1]
+	for i, c := range codecs {
 		for _, a := range acks {
-			test(c.name+" acks="+a.name, kgo.ProducerBatchCompression(c.codec), kgo.RequiredAcks(a.acks), kgo.DisableIdempotentWrite())
+			name := c.name + " acks=" + a.name
+			test("franz-go "+name, func(topic string) error {
+				return roundTrip(broker, topic, kgo.ProducerBatchCompression(c.codec), kgo.RequiredAcks(a.acks), kgo.DisableIdempotentWrite())
+			})
+			test("sarama "+name, func(topic string) error {
+				return saramaTrip(broker, topic, sarama.CompressionCodec(i), sarama.RequiredAcks(a.number), false)
+			})
+			if a.number == 0 {
+				continue // kafka-go sends on several connections: what is not acknowledged may overtake
+			}
+			test("kafka-go "+name, func(topic string) error {
+				return segmentioTrip(broker, topic, kafka.Compression(i), kafka.RequiredAcks(a.number))
+			})
 		}
 	}
-	test("zstd acks=all idempotent", kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	test("franz-go zstd acks=all idempotent", func(topic string) error {
+		return roundTrip(broker, topic, kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	})
+	test("sarama zstd acks=all idempotent", func(topic string) error {
+		return saramaTrip(broker, topic, sarama.CompressionZSTD, sarama.WaitForAll, true)
+	})
+	test("sarama's ClusterAdmin", func(string) error { return saramaAdmin(broker) })
+	test("kafka-go's Client", func(string) error { return segmentioAdmin(broker) })
 	fmt.Printf("1..%d\n", number)
 	if bad > 0 {
 		os.Exit(1)
