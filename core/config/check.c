@@ -220,25 +220,45 @@ static int32_t refuse_replicas(const struct config_def *d, const char *text, str
     return refuse(d, list, e, why);
 }
 
-static int32_t check_list(const struct config_def *d, const char *text, struct err *e)
+/* Whether the last item is an empty one, which config_list_next passes over. */
+static bool ends_with_comma(const char *text)
 {
+    const char *end = text + strlen(text);
+    while (end > text && blank(end[-1]))
+        end--;
+    return end > text && end[-1] == ',';
+}
+
+/* Of a list of choices no item may be empty; one that is there twice does no harm. */
+static int32_t check_choices(const struct config_def *d, const char *text, struct err *e)
+{
+    bool empty = false;
     const char *at = text, *item;
     size_t len;
-    while (config_list_next(&at, &item, &len)) {
-        if (d->rule == RULE_CHOICE && !among(d->choices, item, len, false)) {
+    while (!empty && config_list_next(&at, &item, &len)) {
+        empty = len == 0;
+        if (!empty && !among(d->choices, item, len, false)) {
             char one[128];
             snprintf(one, sizeof one, "%.*s", (int)min_size(len, sizeof one - 1), item);
             return refuse_choice(d, one, e);
         }
+    }
+    if (empty || ends_with_comma(text))
+        return err_set(e, CHRONIK_E_INVAL, "Configuration '%s' values must not be empty.", d->s.name);
+    return CHRONIK_DONE;
+}
+
+static int32_t check_list(const struct config_def *d, const char *text, struct err *e)
+{
+    const char *at = text, *item;
+    size_t len;
+    if (d->rule == RULE_CHOICE)
+        return check_choices(d, text, e);
+    while (config_list_next(&at, &item, &len)) {
         if (d->rule == RULE_ITEMS_NON_EMPTY && len == 0)
             return refuse(d, text, e, "items of the list must not be empty");
         if (d->rule == RULE_REPLICAS && !(len == 1 && *item == '*') && !is_replica(item, len))
             return refuse_replicas(d, text, e);
-        const char *rest = at, *other;
-        size_t n;
-        while (d->rule == RULE_CHOICE && config_list_next(&rest, &other, &n))
-            if (n == len && memcmp(other, item, n) == 0)
-                return refuse(d, text, e, "the values of the list must not be repeated");
     }
     return CHRONIK_DONE;
 }

@@ -10,9 +10,10 @@ from oracle import Id
 TOPICS = ["alpha", "beta", "gamma", "delta", "compacted", "nothing", "bad name", "", ".", "a" * 250]
 NEW = ["chance-%d" % i for i in range(6)]
 TIMES = [-1, -2, -3, -4, -5, -6, -7, 0, 1600000000000, 1700000000000, 1700000000005, 1 << 50]
-CONFIGS = ["retention.ms", "cleanup.policy", "segment.bytes", "max.message.bytes", "no.such.config", "compression.type",
+# None by which old records go, or segments end that a cleaner may then take: when that happens is each broker's own.
+CONFIGS = ["flush.ms", "delete.retention.ms", "cleanup.policy", "segment.bytes", "max.message.bytes", "no.such.config", "compression.type",
            "min.insync.replicas", "message.timestamp.type"]
-VALUES = ["100", "-1", "0", "delete", "compact", "delete,compact", "gzip", "CreateTime", "LogAppendTime", "x", "", "2097152",
+VALUES = ["100", "-1", "0", "delete", "compact", "delete,compact", "delete,", "compact,compact", "gzip", "CreateTime", "LogAppendTime", "x", "", "2097152",
           "1048576", "true"]
 
 
