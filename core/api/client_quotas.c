@@ -1,5 +1,5 @@
-/* client_quotas.c: DescribeClientQuotas (48). Quotas cannot be set here (AlterClientQuotas is not offered), so whatever the
- * filter asks for, there are none; a filter that makes no sense is refused in Kafka's words. */
+/* client_quotas.c: DescribeClientQuotas (48). Quotas cannot be set here (AlterClientQuotas is not offered), so whatever
+ * the filter asks for, there are none; a filter that makes no sense is refused in Kafka's words. */
 #include "api/rows.h"
 #include "api/api.h"
 
@@ -39,8 +39,8 @@ static const char *bad_component(struct api_req *r, const struct wire_describe_c
         return "Invalid empty entity type.";
     for (int32_t k = 0; k < i; k++)
         if (wire_str_eq(q->components.v[k].entity_type, c->entity_type))
-            return arena_printf(&r->arena, "Entity type %.*s cannot appear more than once in the filter.", c->entity_type.n,
-                                c->entity_type.p);
+            return arena_printf(&r->arena, "Entity type %.*s cannot appear more than once in the filter.",
+                                c->entity_type.n, c->entity_type.p);
     if (!wire_str_is(c->entity_type, "ip") && !wire_str_is(c->entity_type, "user") &&
         !wire_str_is(c->entity_type, "client-id")) {
         *code = KAFKA_UNSUPPORTED_VERSION;
@@ -59,8 +59,9 @@ static void handle(struct api_req *r, const void *body)
         why = bad_component(r, q, i, &code);
     if (!why && named(q, "ip") && (named(q, "user") || named(q, "client-id"))) {
         code = KAFKA_INVALID_REQUEST;
-        why = "Invalid entity filter component combination. IP filter component should not be used with user or clientId "
-              "filter component.";
+        why =
+            "Invalid entity filter component combination. IP filter component should not be used with user or clientId "
+            "filter component.";
     }
     if (why) {
         resp.error_code = code;

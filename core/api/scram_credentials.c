@@ -14,17 +14,18 @@ static int32_t named(const struct wire_describe_user_scram_credentials_request *
     return times;
 }
 
-static result about(struct api_req *r, const struct wire_describe_user_scram_credentials_request *q, struct wire_str user)
+static result about(struct api_req *r, const struct wire_describe_user_scram_credentials_request *q,
+                    struct wire_str user)
 {
     result a = wire_describe_user_scram_credentials_response_result_default;
     bool twice = named(q, user, q->users.n) > 1;
     a.user = user;
     a.error_code = twice ? KAFKA_DUPLICATE_RESOURCE : KAFKA_RESOURCE_NOT_FOUND;
-    a.error_message = wire_str(arena_printf(
-        &r->arena,
-        twice ? "Cannot describe SCRAM credentials for the same user twice in a single request: %.*s"
-              : "Attempt to describe a user credential that does not exist: %.*s",
-        user.n, user.n > 0 ? user.p : ""));
+    a.error_message = wire_str(
+        arena_printf(&r->arena,
+                     twice ? "Cannot describe SCRAM credentials for the same user twice in a single request: %.*s"
+                           : "Attempt to describe a user credential that does not exist: %.*s",
+                     user.n, user.n > 0 ? user.p : ""));
     return a;
 }
 
@@ -51,4 +52,5 @@ static void handle(struct api_req *r, const void *body)
     api_answer(r, &resp);
 }
 
-const struct api_row api_describe_user_scram_credentials = {.key = WIRE_API_DESCRIBE_USER_SCRAM_CREDENTIALS, .handle = handle};
+const struct api_row api_describe_user_scram_credentials = {.key = WIRE_API_DESCRIBE_USER_SCRAM_CREDENTIALS,
+                                                            .handle = handle};

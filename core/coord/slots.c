@@ -67,8 +67,7 @@ bool coord_row(struct coord *c, struct wire_str group, struct arena *a, struct m
     struct meta_group row;
     bool possible = group.n >= 0 && group.n <= META_GROUP_ID_MAX; /* the empty id is one, for simple commits */
     os_mutex_lock(&c->reader_mu);
-    bool found = possible &&
-                 meta_group_get(meta_enter(c->reader), group.n ? group.p : "", (size_t)group.n, NULL, &row);
+    bool found = possible && meta_group_get(meta_enter(c->reader), group.n ? group.p : "", (size_t)group.n, NULL, &row);
     if (found && a) {
         *out = row;
         out->id = arena_strndup(a, row.id, strlen(row.id));

@@ -96,9 +96,10 @@ static void learn_active(struct part *p)
         return;
     int16_t rc = part_walk(p, max_i64(p->segment_base, p->log_start), p->written, take_time, &p->segment_time);
     if (rc != KAFKA_NONE)
-        log_warn("partition %s-%d: the first batch of the active segment cannot be read (%s): it is rolled by the age of "
-                 "its file",
-                 p->topic, p->index, kafka_code_name(rc));
+        log_warn(
+            "partition %s-%d: the first batch of the active segment cannot be read (%s): it is rolled by the age of "
+            "its file",
+            p->topic, p->index, kafka_code_name(rc));
 }
 
 static int64_t newest_of(const struct config_topic *c, const struct batch_head *h, int64_t now_ms)

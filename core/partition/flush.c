@@ -20,9 +20,10 @@ static void flush_done(void *arg, int32_t result)
     s->flushing = s->flush_again = false;
     os_mutex_unlock(&s->side_mu);
     if (result < 0 && !closing)
-        log_error("the flush that flush.messages or flush.ms asks for failed (code %d): what was written since the last one "
-                  "may not survive a power cut; it is tried again with the next records",
-                  result);
+        log_error(
+            "the flush that flush.messages or flush.ms asks for failed (code %d): what was written since the last one "
+            "may not survive a power cut; it is tried again with the next records",
+            result);
     if (again)
         flush_begin(s);
 }

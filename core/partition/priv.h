@@ -29,7 +29,7 @@ struct part {
     bool loaded;   /* producers and epochs are complete up to `written` */
     int64_t log_start, written, high_watermark;
     uint64_t written_bytes, hw_bytes; /* bytes appended since open, up to written and up to high_watermark */
-    int64_t segment_bytes;            /* in the active segment, -1: not known yet; the next three say nothing of an empty one */
+    int64_t segment_bytes; /* in the active segment, -1: not known yet; the next three say nothing of an empty one */
     int64_t segment_base;
     int64_t segment_time;       /* largest timestamp of its first batch, -1: none */
     int64_t segment_created_ms; /* wall clock */

@@ -55,11 +55,8 @@ static void ask(struct asked *a)
 {
     memset(a, 0, sizeof *a);
     arena_init(&a->arena, 0);
-    a->call = (struct coord_call){.version = 3,
-                                  .arena = &a->arena,
-                                  .client_id = wire_str("sim"),
-                                  .client_host = "/sim",
-                                  .done = ended};
+    a->call = (struct coord_call){
+        .version = 3, .arena = &a->arena, .client_id = wire_str("sim"), .client_host = "/sim", .done = ended};
 }
 
 static void forget(struct asked *a)
@@ -232,8 +229,7 @@ static void await_owner(int node)
 static void move_only(int node)
 {
     struct meta_command c = {.type = META_CMD_COORD_SLOT};
-    c.u.coord_slot =
-        (struct meta_coord_slot){(int32_t)coord_slot_of(coords[1], group), node, slot_row().epoch + 1};
+    c.u.coord_slot = (struct meta_coord_slot){(int32_t)coord_slot_of(coords[1], group), node, slot_row().epoch + 1};
     ck_assert_int_eq(rig_do(&rig, &c).code, KAFKA_NONE);
 }
 
@@ -241,7 +237,7 @@ static void move(int node)
 {
     move_only(node);
     await_owner(node);
-    doze_ms(100); /* the other one has looked, too */
+    doze_ms(100);                              /* the other one has looked, too */
     ck_assert_int_eq(slot_row().broker, node); /* what FindCoordinator tells */
 }
 

@@ -394,8 +394,8 @@ static int16_t member_commit(struct gm *m, const char *topic, int64_t offset)
     return a.topics.v[0].partitions.v[0].error_code;
 }
 
-/* KIP-211: of a group that lives, the offsets of topics that it does not subscribe to any more go when their last commit
- * is old; what it subscribes to stays, however old. When the group is empty, time runs from then on. */
+/* KIP-211: of a group that lives, the offsets of topics that it does not subscribe to any more go when their last
+ * commit is old; what it subscribes to stays, however old. When the group is empty, time runs from then on. */
 START_TEST(a_live_group_keeps_the_offsets_of_its_topics_and_loses_those_of_others)
 {
     struct gm m;
