@@ -27,6 +27,23 @@ static bool wanted(const struct describe *d, const char *name)
     return false;
 }
 
+static struct wire_str as_shown(struct describe *d, const struct config_setting *s, const char *value)
+{
+    char *out = value ? arena_alloc(&d->r->arena, strlen(value) + 1) : NULL;
+    if (out)
+        config_canonical(s, value, out);
+    d->failed |= value && !out;
+    return wire_str(out);
+}
+
+/* A resource's own value is shown as it is understood, what it replaces as it was written: Kafka does so. */
+static struct wire_str synonym_value(struct describe *d, const struct config_setting *s, const struct config_synonym *y)
+{
+    if (y->source == CONFIG_FROM_TOPIC || y->source == CONFIG_FROM_GROUP)
+        return as_shown(d, s, y->value);
+    return api_str_copy(d->r, wire_str(y->value));
+}
+
 static void add_synonyms(struct describe *d, const struct config_entry *e,
                          struct wire_describe_configs_response_resource_result *o)
 {
@@ -34,10 +51,10 @@ static void add_synonyms(struct describe *d, const struct config_entry *e,
     d->failed |= !o->synonyms.v;
     for (size_t i = 0; o->synonyms.v && i < e->n_synonyms; i++)
         if (!d->dynamic_only || e->synonyms[i].source == CONFIG_FROM_DYNAMIC_DEFAULT)
-            o->synonyms.v[o->synonyms.n++] = (struct wire_describe_configs_response_synonym){
-                .name = wire_str(e->synonyms[i].name),
-                .value = api_str_copy(d->r, wire_str(e->synonyms[i].value)),
-                .source = config_source_wire(e->synonyms[i].source)};
+            o->synonyms.v[o->synonyms.n++] =
+                (struct wire_describe_configs_response_synonym){.name = wire_str(e->synonyms[i].name),
+                                                                .value = synonym_value(d, e->setting, &e->synonyms[i]),
+                                                                .source = config_source_wire(e->synonyms[i].source)};
 }
 
 static void count(void *arg, const struct config_entry *e)
@@ -63,7 +80,7 @@ static void add(void *arg, const struct config_entry *e)
     struct wire_describe_configs_response_resource_result *o = &d->answer->configs.v[d->answer->configs.n++];
     *o = wire_describe_configs_response_resource_result_default;
     o->name = wire_str(e->setting->name);
-    o->value = api_str_copy(d->r, wire_str(all ? all->value : e->value));
+    o->value = as_shown(d, e->setting, all ? all->value : e->value);
     o->read_only = e->read_only;
     o->config_source = config_source_wire(all ? all->source : e->source);
     o->is_sensitive = e->setting->sensitive;

@@ -266,6 +266,16 @@ static int16_t refused_all(const struct produce *p)
     return KAFKA_NONE;
 }
 
+/* Told before a wrong number of acks, as Kafka has it. */
+static bool zstd_too_early(const struct produce *p, const struct wire_produce_request_partition_data *d)
+{
+    struct batch_head h;
+    if (p->r->version >= 7 || d->records.n < BATCH_HEAD)
+        return false;
+    batch_head_read(d->records.p, &h);
+    return (h.attributes & BATCH_CODEC_MASK) == CODEC_ZSTD;
+}
+
 static void prepare_part(struct produce *p, const struct wire_produce_request_topic_data *t,
                          const struct wire_produce_request_partition_data *d, struct wire_produce_response_partition *a,
                          int16_t refused)
@@ -276,7 +286,7 @@ static void prepare_part(struct produce *p, const struct wire_produce_request_to
     int16_t rc = api_part(p->r, p->r->version >= 13 ? NULL : &t->name, &t->topic_id, d->index, &one->part);
     if (rc == KAFKA_NONE && refused != KAFKA_NONE) { /* after what is wrong with the topic, as Kafka */
         part_unref(one->part);
-        rc = refused;
+        rc = zstd_too_early(p, d) ? KAFKA_UNSUPPORTED_COMPRESSION_TYPE : refused;
     }
     if (rc != KAFKA_NONE) {
         one->part = NULL;

@@ -227,6 +227,9 @@ typedef void (*config_entry_fn)(void *arg, const struct config_entry *entry);
  * (n = 0 for a broker). */
 void config_describe(const struct config *c, enum config_scope scope, const struct config_kv *kv, size_t n,
                      config_entry_fn each, void *arg);
+/* How DescribeConfigs shows a value that was given as `text`: without blanks around it, a list without repetitions.
+ * `out` has room for strlen(text) + 1 bytes. */
+void config_canonical(const struct config_setting *s, const char *text, char *out);
 /* The number of DescribeConfigs' config_source. */
 int8_t config_source_wire(enum config_source s);
 

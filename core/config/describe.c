@@ -13,6 +13,50 @@ int8_t config_source_wire(enum config_source s)
     return wire[s];
 }
 
+static bool listed(const char *list, const char *item, size_t len)
+{
+    const char *other;
+    size_t n;
+    while (config_list_next(&list, &other, &n))
+        if (n == len && memcmp(other, item, n) == 0)
+            return true;
+    return false;
+}
+
+static void canonical_list(const char *text, char *out)
+{
+    const char *item;
+    size_t len, used = 0;
+    *out = 0;
+    while (config_list_next(&text, &item, &len)) {
+        if (used && listed(out, item, len))
+            continue;
+        if (used)
+            out[used++] = ',';
+        memcpy(out + used, item, len);
+        used += len;
+        out[used] = 0;
+    }
+}
+
+void config_canonical(const struct config_setting *s, const char *text, char *out)
+{
+    size_t n = strlen(text);
+    if (s->type == CONFIG_LIST) {
+        canonical_list(text, out);
+        return;
+    }
+    bool trims = s->type != CONFIG_STRING && s->type != CONFIG_PASSWORD;
+    while (trims && n && (unsigned char)*text <= ' ')
+        text++, n--;
+    while (trims && n && (unsigned char)text[n - 1] <= ' ')
+        n--;
+    memcpy(out, text, n);
+    out[n] = 0;
+    for (char *c = out; s->type == CONFIG_BOOLEAN && *c; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+}
+
 static const char *shown(const struct config_def *d, const char *text)
 {
     return d->s.sensitive ? NULL : text;

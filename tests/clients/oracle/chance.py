@@ -138,8 +138,8 @@ class Chance:
             return -1
         if name in ("partition", "partition_index", "partitions", "index", "partition_indexes"):
             return r.choice([0, 0, 0, 1, 2, 3, 99, -1])
-        if name in ("timestamp",):
-            return r.choice(TIMES)
+        if name in ("timestamp",):  # the largest one has a scene: below the log start it is a listed difference
+            return r.choice([t for t in TIMES if t != -3])
         if name in ("current_leader_epoch", "leader_epoch", "last_fetched_epoch"):
             return r.choice([-1, -1, -1, 0, 1, 5])
         if name in ("fetch_offset", "offset"):

@@ -13,7 +13,7 @@ from peers import Closed, Connection
 
 # What identifies an element of an array, best first: order is not compared where a name is.
 KEYS = ("api_key", "name", "topic", "topic_name", "group_id", "group", "member_id", "resource_name", "config_name", "topic_id",
-        "partition_index", "partition", "index", "node_id", "broker_id", "log_dir", "producer_id", "config_key", "key",
+        "partition_index", "partition", "index", "key", "node_id", "broker_id", "log_dir", "producer_id", "config_key",
         "feature", "resource_type", "replica_id")
 IN_ORDER = {"synonyms", "records", "batches"}
 # Asking again changes nothing: Kafka's caches may lag behind its controller for a moment.
@@ -117,6 +117,12 @@ class Side:
 
     # ---- making answers comparable ----
 
+    def order(self, row):
+        ids = [v for v in row.values() if isinstance(v, uuid.UUID)]
+        return [str(row[k]) for k in KEYS if k in row and not isinstance(row[k], (uuid.UUID, list))] + \
+            [str(v) for v in row.values() if isinstance(v, (str, int))] + \
+            ["" if v == NOBODY or not v.int else self.names.get("id", {}).get(v, "") for v in ids] + [str(v == NOBODY) for v in ids]
+
     def plain(self, name, value):
         if isinstance(value, dict):
             known, topic = value.get("topic_id"), value.get("name") or value.get("topic")
@@ -126,7 +132,7 @@ class Side:
         if isinstance(value, list):
             if name == "responses":
                 value = merged(value)
-            rows = sorted(value, key=order) if value and isinstance(value[0], dict) and name not in IN_ORDER else value
+            rows = sorted(value, key=self.order) if value and isinstance(value[0], dict) and name not in IN_ORDER else value
             return [self.plain(name, v) for v in rows]
         if isinstance(value, uuid.UUID):
             if value == NOBODY:
@@ -179,11 +185,6 @@ def merged(rows):
 def messages_id(value):
     import base64
     return base64.urlsafe_b64encode(value.bytes).decode().rstrip("=")
-
-
-def order(row):
-    return [str(row[k]) for k in KEYS if k in row and not isinstance(row[k], (uuid.UUID, list))] + \
-        [str(v) for v in row.values() if isinstance(v, (str, int))]
 
 
 def label(row):

@@ -6,7 +6,7 @@ from scenes_topics import create, topic
 def finding(o):
     for v in range(0, 7):
         for key in ("group-a", "", "x" * 300):
-            for kind in ((0, 1, 9) if v else (0,)):
+            for kind in ((0, 1, 9) if v and key else (0, 9) if v else (0,)):
                 body = {"key": key} if v < 4 else {"coordinator_keys": [key]}
                 o.ask("FindCoordinator", v, {**body, **({"key_type": kind} if v else {})})
         if v >= 4:
