@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { STUCK_MS = 10000 };
 
@@ -31,13 +32,37 @@ static void show_broker(void *arg, struct cJSON *o)
     add_number(o, "open_partitions", part_set_count(a->parts));
 }
 
+static void digest_text(const uint64_t digest[2], char text[40])
+{
+    snprintf(text, 40, "%016llx%016llx", (unsigned long long)digest[0], (unsigned long long)digest[1]);
+}
+
+/* What shows that nodes agree while they work: states are equal where commands are. */
+static int get_digests(void *arg, struct admin_call *c)
+{
+    struct admin_parts *a = arg;
+    struct meta_digest *v = calloc(META_TRAIL, sizeof *v);
+    struct cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "digests");
+    uint32_t n = v ? meta_digests(a->meta, v) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        char text[40];
+        struct cJSON *row = cJSON_CreateArray();
+        digest_text(v[i].digest, text);
+        cJSON_AddItemToArray(row, cJSON_CreateNumber((double)v[i].seq));
+        cJSON_AddItemToArray(row, cJSON_CreateString(text));
+        cJSON_AddItemToArray(list, row);
+    }
+    free(v);
+    return admin_json(c, o);
+}
+
 static void show_meta(void *arg, struct cJSON *o)
 {
     struct admin_parts *a = arg;
     struct meta_status s;
     char digest[40];
     meta_status_get(a->meta, &s);
-    snprintf(digest, sizeof digest, "%016llx%016llx", (unsigned long long)s.digest[0], (unsigned long long)s.digest[1]);
+    digest_text(s.digest, digest);
     cJSON_AddStringToObject(o, "role",
                             s.engine.role == CHRONIK_META_ROLE_LEADER     ? "leader"
                             : s.engine.role == CHRONIK_META_ROLE_FOLLOWER ? "follower"
@@ -232,7 +257,9 @@ int32_t admin_parts_open(struct admin_parts *a, const struct config *c, struct e
         admin_condition_fn(a->admin, "partitions", partitions_hold, a) < 0 ||
         admin_status(a->admin, "broker", show_broker, a) < 0 || admin_status(a->admin, "meta", show_meta, a) < 0 ||
         admin_status(a->admin, "partitions", show_partitions, a) < 0 ||
-        admin_status(a->admin, "directories", show_directories, a) < 0)
+        admin_status(a->admin, "directories", show_directories, a) < 0 ||
+        admin_route(a->admin, "GET", "/meta/digests", "the state's digest after each of the last commands", get_digests,
+                    a) < 0)
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for the admin listener");
     a->meta_routes = meta_routes_open(a->os, a->admin, a->meta);
     if (!a->meta_routes)

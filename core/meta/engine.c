@@ -87,10 +87,13 @@ static bool apply_entry(struct meta *m, const struct chronik_meta_entry *e)
     m->st.img.pos = e->pos;
     struct meta_buf *delta = m->cp.kv ? &m->st.delta : NULL;
     os_mutex_lock(&m->lock);
-    if (v == META_APPLIED)
+    if (v == META_APPLIED) {
         logmap_applied(m, e->pos.index, r.first_seq, delta);
-    else
+        m->trail.v[m->trail.n++ % META_TRAIL] =
+            (struct meta_digest){m->st.img.seq, {m->st.img.digest[0], m->st.img.digest[1]}};
+    } else {
         logmap_skipped(m, e->pos.index, delta);
+    }
     os_mutex_unlock(&m->lock);
     remember_answer(m, &r, v);
     return true;

@@ -350,6 +350,16 @@ void meta_status_get(struct meta *m, struct meta_status *out)
     os_mutex_unlock(&m->lock);
 }
 
+uint32_t meta_digests(struct meta *m, struct meta_digest out[META_TRAIL])
+{
+    os_mutex_lock(&m->lock);
+    uint64_t n = m->trail.n < META_TRAIL ? m->trail.n : META_TRAIL;
+    for (uint64_t i = 0; i < n; i++)
+        out[i] = m->trail.v[(m->trail.n - n + i) % META_TRAIL];
+    os_mutex_unlock(&m->lock);
+    return (uint32_t)n;
+}
+
 /* The engine's own sentence goes to the log when it begins; /status has it as long as it lasts. */
 static void watch_engine(struct meta *m, const struct chronik_meta_status *s, int64_t now)
 {

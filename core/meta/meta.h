@@ -178,6 +178,14 @@ struct meta_status {
 /* Any thread. */
 void meta_status_get(struct meta *m, struct meta_status *out);
 
+enum { META_TRAIL = 1024 };
+struct meta_digest {
+    uint64_t seq, digest[2]; /* of all rows after command `seq` */
+};
+/* The last META_TRAIL entries of commands that were applied here since the start, oldest first; gives their number.
+ * Nodes that have the same seq must have the same digest. Any thread. */
+uint32_t meta_digests(struct meta *m, struct meta_digest out[META_TRAIL]);
+
 /* ---- the reconciler: what the image says this node hosts <-> what the store has ---- */
 
 /* Implemented by core/partition, set by main. All run on the reconciler's executor, one after another, and may block.

@@ -2,7 +2,7 @@
  *   apply executor   state, proposer sessions, engine events, completions
  *   low executor     checkpoint table, snapshots, trimming, the watchdog
  *   m->lock          queues of proposals, the delta on its way to the checkpoint, log map, what status shows
- * The lock is held for a few instructions and never while anything outside this folder runs. */
+ * The lock is held for a few instructions and never while anything outside this folder runs, but a post. */
 #ifndef CHRONIK_META_INT_H
 #define CHRONIK_META_INT_H
 
@@ -59,6 +59,12 @@ struct logmap {
     size_t n_anchors, cap_anchors;
     uint64_t *skipped; /* indexes of refused entries, rising */
     size_t n_skipped, cap_skipped;
+};
+
+/* The digest of the state after each of the last commands: what nodes can compare although one is behind another. */
+struct trail {
+    struct meta_digest v[META_TRAIL]; /* a ring */
+    uint64_t n;                       /* ever noted */
 };
 
 /* What the table's head row says of its rows. */
@@ -133,6 +139,7 @@ struct meta {
 
     /* under lock */
     struct logmap map;
+    struct trail trail;
     int64_t broker_epoch;
     uint64_t seq, applied_index, digest[2], snapshot_seq;
     uint64_t topics, partitions, brokers;

@@ -421,10 +421,22 @@ static void on_changes(void *arg, const struct meta_image *i, const struct meta_
         reconcile_wake(r->m);
 }
 
+/* Any thread. Under the lock: once the end has begun its executor may be gone, while the engine still delivers and
+ * commands still complete. */
+static bool post(struct reconciler *r, struct chronik_task *t)
+{
+    os_mutex_lock(&r->m->lock);
+    bool open = !r->closing;
+    if (open)
+        r->m->host.exec_post(r->exec, t);
+    os_mutex_unlock(&r->m->lock);
+    return open;
+}
+
 void reconcile_wake(struct meta *m)
 {
     if (may_run(m))
-        m->host.exec_post(m->rec->exec, &m->rec->task);
+        post(m->rec, &m->rec->task);
 }
 
 void meta_reconcile_settings(struct meta *m)
@@ -444,9 +456,7 @@ static void after(void *arg)
 void meta_reconcile_after(struct meta *m, struct meta_after *a)
 {
     a->own = (struct chronik_task){.fn = after, .arg = a};
-    if (m->rec)
-        m->host.exec_post(m->rec->exec, &a->own); /* the executor is serial, and the pass was posted before */
-    else
+    if (!m->rec || !post(m->rec, &a->own)) /* the executor is serial, and the pass was posted before */
         after(a);
 }
 

@@ -127,7 +127,7 @@ static int32_t bad_record(chronik_meta *m, const struct reclog_record *r)
 {
     return errtext_set(&m->error, CHRONIK_E_CORRUPT,
                        "%s: record %llu has type %u and %u bytes: written by a newer version, or damaged; to come back "
-                       "as a new replica remove the folder %s, then add it to the quorum",
+                       "as a new replica remove the folders %s and checkpoint, then add it to the quorum",
                        RAFT_LOG, (unsigned long long)r->number, r->type, r->n, RAFT_FOLDER);
 }
 
@@ -138,7 +138,8 @@ static int32_t read_state(chronik_meta *m, const struct reclog_record *r, const 
         return errtext_set(
             &m->error, CHRONIK_E_CORRUPT,
             "%s: record %llu is of replica %016llx, the identity file beside it of %016llx: files of two "
-            "replicas are mixed; restore the folder %s as a whole, or remove it to come back as a new one",
+            "replicas are mixed; restore the folder %s as a whole, or remove it and the folder checkpoint to come back "
+            "as a new one",
             RAFT_LOG, (unsigned long long)r->number, (unsigned long long)get_le64(p + 24),
             (unsigned long long)m->id.replica, RAFT_FOLDER);
     f->hard.term = get_le64(p);
@@ -167,7 +168,7 @@ static int32_t replay(void *arg, const struct reclog_record *r)
         return errtext_set(
             &m->error, CHRONIK_E_CORRUPT,
             "%s: record %llu refers to a snapshot of entry %llu, the one beside the log is of %llu: files "
-            "are missing; remove the folder %s to come back as a new replica",
+            "are missing; remove the folders %s and checkpoint to come back as a new replica",
             RAFT_LOG, (unsigned long long)r->number, (unsigned long long)get_le64(p),
             (unsigned long long)m->group_now->index, RAFT_FOLDER);
     found_cut(&m->found, m->group_now->index, 0);
@@ -224,10 +225,11 @@ int32_t disk_open(chronik_meta *m, struct errtext *e)
     m->appended = m->durable = max_u64(m->durable, s.durable - 1);
     pthread_mutex_unlock(&m->lock);
     if (m->found.gap)
-        return errtext_set(e, CHRONIK_E_CORRUPT,
-                           "%s: the log begins behind entry %llu, and no snapshot reaches there: files are missing; "
-                           "remove the folder %s to come back as a new replica, then add it to the quorum",
-                           RAFT_LOG, (unsigned long long)m->group_now->index, RAFT_FOLDER);
+        return errtext_set(
+            e, CHRONIK_E_CORRUPT,
+            "%s: the log begins behind entry %llu, and no snapshot reaches there: files are missing; "
+            "remove the folders %s and checkpoint to come back as a new replica, then add it to the quorum",
+            RAFT_LOG, (unsigned long long)m->group_now->index, RAFT_FOLDER);
     return CHRONIK_DONE;
 }
 

@@ -84,10 +84,11 @@ int32_t identity_load(chronik_meta *m, struct errtext *e)
         return rc;
     }
     if (!decode(m, data, f.bytes, &node))
-        rc = errtext_set(e, CHRONIK_E_CORRUPT,
-                         "%s/%s: its content makes no sense: damaged; remove the folder %s to come back as a new "
-                         "replica, and add it to the quorum",
-                         RAFT_FOLDER, RAFT_IDENTITY, RAFT_FOLDER);
+        rc = errtext_set(
+            e, CHRONIK_E_CORRUPT,
+            "%s/%s: its content makes no sense: damaged; remove the folders %s and checkpoint to come back as a new "
+            "replica, and add it to the quorum",
+            RAFT_FOLDER, RAFT_IDENTITY, RAFT_FOLDER);
     else if (node != m->cfg.node_id)
         rc = errtext_set(e, CHRONIK_E_INVAL,
                          "%s/%s belongs to node %u, but node.id is %u: set node.id back, or use another directory",

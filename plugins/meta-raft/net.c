@@ -6,7 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LEAVE_MOST_MS = 1000, LACK_SAY_MS = 30000, LACK_FIRST_MS = 1000, TRIED_MS = 150, ROWS_MS = 2000 };
+enum {
+    LEAVE_MOST_MS = 1000,
+    LACK_SAY_MS = 30000,
+    LACK_FIRST_MS = 1000,
+    SILENT_MS = 2500,
+    TRIED_MS = 150,
+    ROWS_MS = 2000
+};
 
 /* ---- life ---- */
 
@@ -148,12 +155,23 @@ void net_rows(chronik_meta *m, int64_t now)
     pthread_mutex_unlock(&m->lock);
 }
 
+/* It has said something lately; whoever has nothing to say says that. Our own connection to it may look good for
+ * minutes after its machine is gone or the way from there is cut. */
+static bool heard(chronik_meta *m, const struct peer *p)
+{
+    int64_t now = net_now(m);
+    for (const struct inbound *in = m->net->inbound; in; in = in->next)
+        if (in->welcome && in->from.replica == p->info.replica && now - in->heard < SILENT_MS * RAFT_MS)
+            return true;
+    return false;
+}
+
 static const char *reason(chronik_meta *m, const struct peer *p)
 {
     if (p->refused)
         return wire_refusal_text(p->refused);
     if (peer_ready(p, LANE_TALK))
-        return p->info.formed && !m->rc ? "belongs to a quorum already" : "connected";
+        return p->info.formed && !m->rc ? "belongs to a quorum already" : heard(m, p) ? "connected" : "silent";
     return p->why == CHRONIK_E_CLOSED     ? "refused"
            : p->why == CHRONIK_E_TIMEDOUT ? "no answer"
            : p->why                       ? util_code_text(p->why)
@@ -260,7 +278,7 @@ static bool missing(chronik_meta *m, const struct peer *p)
     if (m->rc && !ids_have(&m->group_now->conf.voters, p->replica) &&
         !ids_have(&m->group_now->conf.outgoing, p->replica))
         return false;
-    return !peer_ready(p, LANE_TALK) || (!m->rc && p->info.formed);
+    return !peer_ready(p, LANE_TALK) || (!m->rc && p->info.formed) || (m->rc && !heard(m, p));
 }
 
 /* As leader: whose log does not reach the end of ours. */
@@ -276,9 +294,7 @@ static void lagging(chronik_meta *m, char *text, size_t n)
         if (v[i].learner || v[i].match >= last || v[i].id == m->id.replica || !x)
             continue;
         at += (size_t)snprintf(text + at, n - at, "%s%u@%s (%s)", count++ ? ", " : "", x->node, x->address,
-                               !p                         ? "unknown"
-                               : peer_ready(p, LANE_TALK) ? "connected"
-                                                          : reason(m, p));
+                               !p ? "unknown" : reason(m, p));
     }
     if (!count && at < n)
         snprintf(text + at, n - at, "none");
@@ -297,7 +313,8 @@ void net_lack(chronik_meta *m, char *text, size_t n)
                                             : "this node belongs to no quorum yet; add it with: chronikctl meta add; "
                                               "servers: ";
     if (m->net->stale)
-        head = "this disk is an older copy of this replica: it does not vote; remove its folder meta-raft and add it "
+        head = "this disk is an older copy of this replica: it does not vote; remove its folders meta-raft and "
+               "checkpoint and add it "
                "again; voters: ";
     if (m->net->removed)
         head = "this node is no member of its quorum any more: it answers from what it knew; add it again with "

@@ -135,12 +135,13 @@ void peer_hello(chronik_meta *m, const struct peer *p, uint32_t lane, struct hel
     memcpy(h->address, m->quorum.address, sizeof h->address);
 }
 
-static void refused(chronik_meta *m, struct peer *p, uint32_t status)
+/* `by_peer`: it does not want us; else it is we who do not want it, and its old disk says nothing of ours. */
+static void refused(chronik_meta *m, struct peer *p, uint32_t status, bool by_peer)
 {
     int64_t now = net_now(m);
     bool news = p->refused != status || now - p->refused_said > SAY_MS * RAFT_MS;
     p->refused = status;
-    if (status == WIRE_STALE && !m->net->stale) {
+    if (status == WIRE_STALE && by_peer && !m->net->stale) {
         m->net->stale = true; /* never vote again: we may have voted already in a life that this disk does not know */
         news = true;
     }
@@ -149,8 +150,8 @@ static void refused(chronik_meta *m, struct peer *p, uint32_t status)
     if (!news)
         return;
     p->refused_said = now;
-    util_log(&m->host, status == WIRE_STALE ? CHRONIK_LOG_ERROR : CHRONIK_LOG_WARN,
-             "%s refuses this node, or is refused by it: %s", p->address, wire_refusal_text(status));
+    util_log(&m->host, status == WIRE_STALE && by_peer ? CHRONIK_LOG_ERROR : CHRONIK_LOG_WARN, "%s %s: %s", p->address,
+             by_peer ? "refuses this node" : "is refused by this node", wire_refusal_text(status));
 }
 
 /* Counts a boot that is higher than any before; the log remembers it. */
@@ -225,7 +226,7 @@ static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, ui
     p->suspect = false;
     p->why = 0;
     if (status != WIRE_OK) {
-        refused(m, p, status);
+        refused(m, p, status, h.status != WIRE_OK);
         lane_drop(l);
         l->backoff = BACKOFF_MOST_MS * RAFT_MS;
         again_later(m, l, BACKOFF_MOST_MS * RAFT_MS / 2);

@@ -156,11 +156,11 @@ static int32_t reading_chunk(void *arg, const void *p, uint64_t n)
 
 static int32_t nonsense(const char *name, struct errtext *e)
 {
-    return errtext_set(
-        e, CHRONIK_E_CORRUPT,
-        "%s/%s: its content makes no sense: damaged; remove the folder %s to come back as a new replica, "
-        "then add it to the quorum",
-        RAFT_FOLDER, name, RAFT_FOLDER);
+    return errtext_set(e, CHRONIK_E_CORRUPT,
+                       "%s/%s: its content makes no sense: damaged; remove the folders %s and checkpoint to come back "
+                       "as a new replica, "
+                       "then add it to the quorum",
+                       RAFT_FOLDER, name, RAFT_FOLDER);
 }
 
 /* Reads the file, as a whole unless only the group is asked for; `chunk` gets the host's part. */

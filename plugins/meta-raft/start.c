@@ -50,10 +50,17 @@ void start_bootstrap(chronik_meta *m, const struct book *book)
         start_draw(m, &m->id.group_id);
 }
 
-/* An empty folder: a new replica, which forms a quorum alone or waits for the others. */
+/* An empty folder: a new replica, which forms a quorum alone or waits for the others. A state of an earlier replica is
+ * refused: nothing proves that it is a beginning of what this one will be told. */
 static int32_t be_born(chronik_meta *m)
 {
     struct book self = {.n = 1, .v = {{.node = m->cfg.node_id}}};
+    if (m->host_pos.index)
+        return errtext_set(
+            &m->error, CHRONIK_E_CORRUPT,
+            "%s: the folder is new, but %llu entries of an earlier log had been applied: to come back as "
+            "a new replica of a quorum remove the folder checkpoint beside it too; else restore %s",
+            RAFT_FOLDER, (unsigned long long)m->host_pos.index, RAFT_FOLDER);
     do
         m->host.random(m->host.ctx, &m->id.replica, sizeof m->id.replica);
     while (!m->id.replica);
@@ -88,18 +95,18 @@ static int32_t check(chronik_meta *m)
 {
     uint64_t base = m->group_now->index, last = base + m->found.n, has = m->host_pos.index;
     if (has > last)
-        return errtext_set(
-            &m->error, CHRONIK_E_CORRUPT,
-            "%s: the log ends at %llu, but %llu had been applied: files are missing; remove the folder %s "
-            "to come back as a new replica (a single voter: restore it from a backup, or remove the "
-            "metadata checkpoint to go back to what the log has)",
-            RAFT_LOG, (unsigned long long)last, (unsigned long long)has, RAFT_FOLDER);
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT,
+                           "%s: the log ends at %llu, but %llu had been applied: files are missing; remove the folders "
+                           "%s and checkpoint "
+                           "to come back as a new replica (a single voter: restore it from a backup, or remove the "
+                           "metadata checkpoint to go back to what the log has)",
+                           RAFT_LOG, (unsigned long long)last, (unsigned long long)has, RAFT_FOLDER);
     if (m->found.hard.commit > last)
-        return errtext_set(
-            &m->error, CHRONIK_E_CORRUPT,
-            "%s: the log ends at %llu, but %llu was committed: entries are lost; remove the folder %s to "
-            "come back as a new replica, then add it to the quorum",
-            RAFT_LOG, (unsigned long long)last, (unsigned long long)m->found.hard.commit, RAFT_FOLDER);
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT,
+                           "%s: the log ends at %llu, but %llu was committed: entries are lost; remove the folders %s "
+                           "and checkpoint to "
+                           "come back as a new replica, then add it to the quorum",
+                           RAFT_LOG, (unsigned long long)last, (unsigned long long)m->found.hard.commit, RAFT_FOLDER);
     return CHRONIK_DONE;
 }
 
@@ -220,8 +227,9 @@ int32_t start_born(chronik_meta *m)
     f->v = NULL;
     f->cap = 0;
     if (!m->rc)
-        return errtext_set(&m->error, CHRONIK_E_CORRUPT, "%s: %s; remove the folder %s to come back as a new replica",
-                           RAFT_LOG, why, RAFT_FOLDER);
+        return errtext_set(&m->error, CHRONIK_E_CORRUPT,
+                           "%s: %s; remove the folders %s and checkpoint to come back as a new replica", RAFT_LOG, why,
+                           RAFT_FOLDER);
     m->handed = m->applied = base;
     m->skip_to = MUTANT("raft_entries_delivered_again") ? 0 : max_u64(base, has);
     m->catch_up = raft_self_voter(m) && g->conf.voters.n == 1 ? base + f->n : m->hard.commit;

@@ -39,8 +39,8 @@ enum {
     X(WIRE_OTHER_REPLICA,                                                                                              \
       "another replica lives at this address now: it lost its disk; remove the old one and add it")                    \
     X(WIRE_NODE_TAKEN, "its node.id is taken by a node that is alive: give it another one")                            \
-    X(WIRE_STALE, "its disk is an older copy of itself: it must come back as a new replica: remove its folder "        \
-                  "meta-raft, then add it to the quorum")                                                              \
+    X(WIRE_STALE, "its disk is an older copy of itself: it must come back as a new replica: remove its folders "       \
+                  "meta-raft and checkpoint, then add it to the quorum")                                               \
     X(WIRE_OTHER_VOTERS, "its controller.quorum.voters differ from ours: all voters must name the same")               \
     X(WIRE_SUPERSEDED, "its quorum was founded anew by force without it: it must come back as a new replica")
 enum wire_refusal {

@@ -1,66 +1,14 @@
-/* kill_judge.c: frames and record batches for the load, and the judge: it reads every partition from its beginning to
+/* kill_judge.c: record batches for the load, and the judge: it reads every partition from its beginning to
  * its high watermark and accounts for every record. An acknowledged one must stand at its offset, once; one of unknown
  * outcome may stand at most once; the records of a connection are in order. */
 #include "kill_load.h"
 
-#include "base/base.h"
 #include "base/crc32c.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-/* ---- frames ---- */
-
-static uint8_t *grow(struct frame *f, size_t n)
-{
-    CHECK(f->used + n <= f->room);
-    f->used += n;
-    return f->p + f->used - n;
-}
-
-void put_i8(struct frame *f, int8_t v)
-{
-    *grow(f, 1) = (uint8_t)v;
-}
-
-void put_i16(struct frame *f, int16_t v)
-{
-    put_be16(grow(f, 2), (uint16_t)v);
-}
-
-void put_i32(struct frame *f, int32_t v)
-{
-    put_be32(grow(f, 4), (uint32_t)v);
-}
-
-void put_i64(struct frame *f, int64_t v)
-{
-    put_be64(grow(f, 8), (uint64_t)v);
-}
-
-void put_string(struct frame *f, const char *s)
-{
-    put_i16(f, (int16_t)strlen(s));
-    memcpy(grow(f, strlen(s)), s, strlen(s));
-}
-
-void frame_begin(struct frame *f, uint8_t *room, size_t n, int16_t api, int16_t version, int32_t correlation)
-{
-    *f = (struct frame){.p = room, .room = n};
-    put_i32(f, 0);
-    put_i16(f, api);
-    put_i16(f, version);
-    put_i32(f, correlation);
-    put_string(f, "kill_load");
-}
-
-void frame_end(struct frame *f)
-{
-    put_be32(f->p, (uint32_t)(f->used - 4));
-}
+/* ---- record batches ---- */
 
 static void put_varint(struct frame *f, int64_t v)
 {
@@ -87,11 +35,11 @@ static void put_record(struct frame *f, const struct account *a, uint32_t first,
     put_varint(&body, i);
     put_varint(&body, -1);
     put_varint(&body, (int64_t)(sizeof r + r.filler));
-    memcpy(grow(&body, sizeof r), &r, sizeof r);
-    memset(grow(&body, r.filler), 'x', r.filler);
+    memcpy(frame_grow(&body, sizeof r), &r, sizeof r);
+    memset(frame_grow(&body, r.filler), 'x', r.filler);
     put_varint(&body, 0);
     put_varint(f, (int64_t)body.used);
-    memcpy(grow(f, body.used), room, body.used);
+    memcpy(frame_grow(f, body.used), room, body.used);
 }
 
 void put_batch(struct frame *f, const struct account *a, uint32_t first, uint32_t count, int64_t producer,
@@ -210,24 +158,12 @@ static int64_t take_batches(struct court *t, const uint8_t *p, const uint8_t *en
 
 /* ---- reading back ---- */
 
-static bool read_full(int fd, uint8_t *p, size_t n)
-{
-    while (n) {
-        ssize_t got = recv(fd, p, n, 0);
-        if (got <= 0)
-            return false;
-        p += got;
-        n -= (size_t)got;
-    }
-    return true;
-}
-
 enum { ANSWER_MAX = 4 << 20, FETCH_BYTES = 1 << 20 };
 
 /* Fetches from `offset`; returns the offset behind what came, or -1; *end is the high watermark. */
 static int64_t fetch(int fd, const char *topic, struct court *t, int64_t offset, uint8_t *answer, int64_t *end)
 {
-    uint8_t room[512], head[4];
+    uint8_t room[512];
     struct frame f;
     frame_begin(&f, room, sizeof room, 1, 4, 1);
     put_i32(&f, -1);
@@ -242,10 +178,10 @@ static int64_t fetch(int fd, const char *topic, struct court *t, int64_t offset,
     put_i64(&f, offset);
     put_i32(&f, FETCH_BYTES);
     frame_end(&f);
-    if (send(fd, f.p, f.used, MSG_NOSIGNAL) != (ssize_t)f.used || !read_full(fd, head, 4) ||
-        get_be32(head) > ANSWER_MAX || !read_full(fd, answer, get_be32(head)))
+    int64_t n = load_ask(fd, f.p, f.used, answer, ANSWER_MAX);
+    if (n < 0)
         return -1;
-    const uint8_t *p = answer + 4 + 4 + 4 + 2 + strlen(topic) + 4 + 4, *stop = answer + get_be32(head);
+    const uint8_t *p = answer + 4 + 4 + 4 + 2 + strlen(topic) + 4 + 4, *stop = answer + n;
     if (stop - p < 26 || get_be16(p) != 0) {
         complain("partition %d: fetch at offset %lld answers error %d", t->partition, (long long)offset,
                  stop - p < 2 ? -1 : (int16_t)get_be16(p));
@@ -258,20 +194,6 @@ static int64_t fetch(int fd, const char *topic, struct court *t, int64_t offset,
     if (stop - p < 4 || (int64_t)get_be32(p) > stop - p - 4)
         return -1;
     return take_batches(t, p + 4, p + 4 + get_be32(p), offset);
-}
-
-static int connect_to(uint16_t port)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval patience = {.tv_sec = 30};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
 }
 
 static void read_partition(int fd, const char *topic, struct court *t, uint8_t *answer, int64_t until)
@@ -288,11 +210,11 @@ static void read_partition(int fd, const char *topic, struct court *t, uint8_t *
         complain("partition %d: reading back ended early", t->partition);
 }
 
-uint64_t judge(uint16_t port, const char *topic, int partitions, struct account **accounts, uint32_t n)
+uint64_t judge(struct load_address where, const char *topic, int partitions, struct account **accounts, uint32_t n)
 {
     struct court t = {.accounts = accounts, .n = n};
     uint8_t *answer = malloc(ANSWER_MAX);
-    int fd = connect_to(port);
+    int fd = load_connect(where);
     CHECK(answer);
     if (fd < 0)
         complain("the broker takes no connection for reading back");

@@ -1,10 +1,8 @@
-/* kill_load.h: what the load and its judge share: the account of each connection's records, and frames. */
+/* kill_load.h: what the load of records and its judge share: the account of each connection's records. */
 #ifndef CHRONIK_TEST_KILL_LOAD_H
 #define CHRONIK_TEST_KILL_LOAD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "load.h"
 
 enum { MAX_RECORDS = 1 << 20, BATCH_MAX = 13, FILLER_MAX = 200 };
 enum { UNKNOWN = -1, SOMEWHERE = -2 }; /* in place of an offset; SOMEWHERE: acknowledged as a duplicate */
@@ -24,28 +22,12 @@ struct record {
     uint32_t connection, number, filler, check;
 };
 
-/* A frame under construction. Overrunning the room aborts. */
-struct frame {
-    uint8_t *p;
-    size_t used, room;
-};
-
-void frame_begin(struct frame *f, uint8_t *room, size_t n, int16_t api, int16_t version, int32_t correlation);
-void frame_end(struct frame *f); /* fills in the length */
-void put_i8(struct frame *f, int8_t v);
-void put_i16(struct frame *f, int16_t v);
-void put_i32(struct frame *f, int32_t v);
-void put_i64(struct frame *f, int64_t v);
-void put_string(struct frame *f, const char *s);
 /* A record batch of the account's records [first, first + count). The sequence is the record's number. */
 void put_batch(struct frame *f, const struct account *a, uint32_t first, uint32_t count, int64_t producer,
                int16_t epoch);
 
 /* Reads all partitions back and complains of every record that is missing, moved, doubled, damaged or out of order.
  * Returns the number of records found. Blocking, bounded by two minutes. */
-uint64_t judge(uint16_t port, const char *topic, int partitions, struct account **accounts, uint32_t n);
-
-__attribute__((format(printf, 1, 2))) void complain(const char *fmt, ...);
-int64_t now_ms(void);
+uint64_t judge(struct load_address where, const char *topic, int partitions, struct account **accounts, uint32_t n);
 
 #endif

@@ -54,14 +54,28 @@ def chronik(*args, env=None, timeout=20):
     return done.returncode, done.stdout, done.stderr
 
 
+def own_host():
+    """An address in 127/8 that is this process's alone: whoever binds ports there that others must know beforehand
+    meets neither other tests nor the ports that the kernel hands out."""
+    pid = os.getpid()
+    return f"127.{64 + (pid >> 16 & 63)}.{pid >> 8 & 255}.{pid & 255}"
+
+
+def own_ports(n, first=[20000]):
+    """Ports at own_host() that no one else takes: below the ones that the kernel hands out, each given once."""
+    first[0] += n
+    return list(range(first[0] - n, first[0]))
+
+
 class Broker:
     """One broker process and its data directory; it can be killed and started again on the same data and port."""
 
-    def __init__(self, work, settings=None, user=None, program=CHRONIK, args=()):
-        self.work, self.user, self.program, self.args = work, user, program, list(args)
+    def __init__(self, work, settings=None, user=None, program=CHRONIK, args=(), host="127.0.0.1", port=0, wrap=()):
+        self.work, self.user, self.program, self.args, self.host = work, user, program, list(args), host
+        self.wrap = list(wrap)  # what the program is started by
         self.data = os.path.join(work, "data")
         self.log_path = os.path.join(work, "broker.log")
-        self.settings = {"listeners": "PLAINTEXT://127.0.0.1:0", "chronik.admin.listener": "127.0.0.1:0",
+        self.settings = {"listeners": f"PLAINTEXT://{host}:{port}", "chronik.admin.listener": f"{host}:0",
                          # why a connection ended, also when it was the client's doing
                          "chronik.log.level": "info,net=debug", "log.dirs": self.data, **(settings or {})}
         self.process = None
@@ -69,7 +83,7 @@ class Broker:
 
     def launch(self):
         """Starts the process without waiting for it."""
-        command = [self.program, *self.args]
+        command = [*self.wrap, self.program, *self.args]
         for key, value in self.settings.items():
             command += ["--override", f"{key}={value}"]
         extra = {"user": self.user, "group": self.user, "extra_groups": []} if self.user is not None else {}
@@ -81,28 +95,41 @@ class Broker:
 
     def start(self):
         """Starts it and waits until it takes connections. The port stays the same from the first start on."""
-        self.launch()
+        return self.launch().start_wait()
+
+    def start_wait(self):
+        """The second half of start: waits until a launched one takes connections."""
         wait_for("the broker to listen", self._listening)
-        self.settings["listeners"] = f"PLAINTEXT://127.0.0.1:{self.port}"
+        self.settings["listeners"] = f"PLAINTEXT://{self.host}:{self.port}"
         return self
 
     def _listening(self):
         if self.process.poll() is not None:
             raise Failed(f"the broker ended with status {self.process.returncode} instead of serving")
-        m = re.search(r"^\s*listening PLAINTEXT 127\.0\.0\.1:(\d+)", self.log(), re.M)
+        host = re.escape(self.host)
+        m = re.search(rf"^\s*listening PLAINTEXT {host}:(\d+)", self.log(), re.M)
         if not m:
             return False
         self.port = int(m[1])
-        admin = re.search(r"^\s*admin\s+http://127\.0\.0\.1:(\d+)", self.log(), re.M)
-        self.admin_port = int(admin[1]) if admin else 0
+        self.admin_port_known()
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            socket.create_connection((self.host, self.port), 1).close()
             return True
         return False
 
+    def admin_port_known(self):
+        """Whether this start has said where its admin listener is."""
+        admin = re.search(rf"^\s*admin\s+http://{re.escape(self.host)}:(\d+)", self.log(), re.M)
+        self.admin_port = int(admin[1]) if admin else 0
+        return admin is not None
+
+    def settings_port(self):
+        """The port that its settings name; 0: it takes any."""
+        return int(re.search(r"^PLAINTEXT://[^,]*:(\d+)", self.settings["listeners"])[1])
+
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def log(self, everything=False):
         """What this start (or every start) has written."""
@@ -149,7 +176,7 @@ class Broker:
     def admin(self, path):
         """GET from the admin server: (status, body)."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5 * SLOW) as r:
+            with urllib.request.urlopen(f"http://{self.host}:{self.admin_port}{path}", timeout=5 * SLOW) as r:
                 return r.status, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -217,7 +244,8 @@ class Tests:
             story = str(e) if isinstance(e, Failed) else traceback.format_exc()
             for b in self.brokers:
                 if os.path.exists(b.log_path):
-                    story += f"\n--- {b.log_path}\n" + "\n".join(b.log(everything=True).splitlines()[-25:])
+                    ended = b.process.poll() if b.process else None
+                    story += f"\n--- {b.log_path}{'' if ended is None else f', ended with status {ended}'}\n" + "\n".join(b.log(everything=True).splitlines()[-25:])
             return story
         finally:
             for b in self.brokers:

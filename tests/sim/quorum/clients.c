@@ -65,19 +65,24 @@ static struct chronik_uuid topic_id(uint64_t number)
     return u;
 }
 
+enum { WIDEST = 4096 };
+static uint32_t wide; /* partitions of the next topic */
+
 static void topic(void *arg)
 {
+    static struct meta_assignment a[WIDEST];
     struct node *n = arg;
     struct op *o = new_op(n, OP_TOPIC);
     char name[32];
     int32_t self = n->id;
-    struct meta_assignment a = {.replicas = &self, .n_replicas = 1};
     struct meta_command c = {.type = META_CMD_TOPIC_CREATE};
     if (!o)
         return;
+    for (uint32_t i = 0; i < wide; i++)
+        a[i] = (struct meta_assignment){.replicas = &self, .n_replicas = 1};
     snprintf(name, sizeof name, "topic-%llu", (unsigned long long)o->number);
     c.u.topic_create =
-        (struct meta_topic_create){.id = topic_id(o->number), .name = name, .partitions = &a, .n_partitions = 1};
+        (struct meta_topic_create){.id = topic_id(o->number), .name = name, .partitions = a, .n_partitions = wide};
     propose(o, &c);
 }
 
@@ -118,9 +123,16 @@ static void barrier(void *arg)
         o->answered = true;
 }
 
+void client_wide_topic(struct node *n, uint32_t partitions)
+{
+    CHECK(partitions <= WIDEST);
+    wide = partitions;
+    sim_call(n->os, topic, n);
+}
+
 void client_topic(struct node *n)
 {
-    sim_call(n->os, topic, n);
+    client_wide_topic(n, 1);
 }
 
 void client_ids(struct node *n)

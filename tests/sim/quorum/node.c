@@ -90,7 +90,9 @@ static void run(void *arg)
     opt.self.endpoints = &endpoint;
     opt.self.n_endpoints = 1;
     CHECK(plugin_host_new(&cfg, &n->host) == CHRONIK_DONE);
-    if (meta_new(n->os, plugin_host_table(n->host), meta_raft_plugin()->ops, &opt, &n->m, &e) < 0) {
+    n->table = *plugin_host_table(n->host);
+    cuts_wrap(&n->table);
+    if (meta_new(n->os, &n->table, meta_raft_plugin()->ops, &opt, &n->m, &e) < 0) {
         quorum_break("node %d is not made: %s", n->id, e.text);
         return;
     }

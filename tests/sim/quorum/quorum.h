@@ -9,6 +9,7 @@
 #include "meta/meta_int.h"
 #include "plugin/host.h"
 #include "plugins/meta-raft/core/raftcore.h"
+#include "tests/sim/quorum/cuts.h"
 #include "tests/sim/sim.h"
 
 enum { QUORUM_NODES = 7, QUORUM_LOG = 32768, QUORUM_TERMS = 8192, QUORUM_CLIENT_OPS = 8192 };
@@ -21,6 +22,7 @@ struct node {
     const char *wiping;
     bool failing; /* its disk was made to fail: it may end by itself */
     struct plugin_host *host;
+    struct chronik_host table; /* the module's: the host's, with cuts.c in between */
     struct meta *m;
     struct meta_reader *reader;
     struct meta_sub sub;
@@ -101,6 +103,7 @@ bool inside_removed(chronik_meta *engine);     /* it knows that it is no member 
 
 /* clients.c */
 void client_topic(struct node *n);
+void client_wide_topic(struct node *n, uint32_t partitions);
 void client_ids(struct node *n);
 void client_barrier(struct node *n);
 void client_check(struct node *n); /* at rest: everything that was acknowledged is in this node's image, once */

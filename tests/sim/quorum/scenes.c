@@ -296,6 +296,96 @@ static void one_survivor_founds_the_quorum_anew(void)
     check_all();
 }
 
+/* ---- snapshots that are cut on their way ---- */
+
+static void on_snapshot(void *arg, int32_t rc)
+{
+}
+
+static void ask_snapshot(void *arg)
+{
+    meta_snapshot(((struct node *)arg)->m, (struct chronik_done){on_snapshot, NULL});
+}
+
+/* A follower that is cut off until the leader has forgotten what it lacks: only a snapshot helps it. */
+static struct node *left_behind(uint32_t topics, uint32_t partitions)
+{
+    struct node *leader = operator_leader(), *behind = follower(0);
+    sim_net_isolate(behind->os, true);
+    for (uint32_t i = 0; i < topics && !q.why[0]; i++) {
+        client_wide_topic(leader, partitions);
+        quorum_run(100 * SIM_MS);
+    }
+    for (int i = 0; i < 50 && !q.why[0]; i++) {
+        struct rc_status here, there;
+        rc_status(node_core(leader), &here);
+        rc_status(node_core(behind), &there);
+        if (here.first > there.last + 1) {
+            for (int k = 0; k < q.n; k++) /* nothing that was sent before arrives late */
+                sim_net_reset(q.nodes[k].os, behind->os);
+            return behind;
+        }
+        sim_call(leader->os, ask_snapshot, leader);
+        client_ids(leader);
+        quorum_run(200 * SIM_MS);
+    }
+    quorum_break("the leader forgets nothing");
+    return behind;
+}
+
+/* One try of the leader to send its snapshot, cut behind so many bytes: true when it was cut, false when it passed. */
+static bool tried(struct node *behind, uint64_t bytes)
+{
+    uint64_t before = behind->seen_seq;
+    cuts_arm(bytes);
+    for (int i = 0; i < 200 && !q.why[0]; i++) {
+        quorum_run(20 * SIM_MS);
+        if (behind->seen_seq != before)
+            break;
+        if (!cuts_armed()) {
+            quorum_run(20 * SIM_MS); /* what was let through has arrived */
+            if (behind->seen_seq != before)
+                quorum_break("a snapshot that was cut behind %llu bytes was installed", (unsigned long long)bytes);
+            return true;
+        }
+    }
+    cuts_disarm();
+    if (behind->seen_seq == before)
+        quorum_break("no snapshot was sent, or none was installed, behind a cut at %llu bytes: %llu passed",
+                     (unsigned long long)bytes, (unsigned long long)cuts_passed());
+    return false;
+}
+
+static void d4_a_snapshot_cut_at_any_byte_of_its_way_is_installed_whole_or_not_at_all(void)
+{
+    struct node *behind = left_behind(30, 1);
+    uint64_t at = 0;
+    if (!q.why[0])
+        sim_net_isolate(behind->os, false);
+    while (!q.why[0] && tried(behind, at))
+        at++;
+    if (!q.why[0] && at < 2000)
+        quorum_break("the snapshot has %llu bytes alone", (unsigned long long)at);
+    quorum_rest("after the cuts");
+    check_all();
+}
+
+static void d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whole_or_not_at_all(void)
+{
+    struct node *behind = left_behind(6, 4000);
+    uint64_t chunks = 0;
+    bool cut = true;
+    if (!q.why[0])
+        sim_net_isolate(behind->os, false);
+    for (; !q.why[0] && cut; chunks++)
+        for (uint64_t d = 0; d < 3 && cut && !q.why[0]; d++)
+            cut = tried(behind, cuts_announcement + chunks * cuts_chunk + d - 1);
+    if (!q.why[0] && chunks < 4)
+        quorum_break("the snapshot has %llu chunks alone", (unsigned long long)chunks);
+    quorum_rest("after the cuts");
+    check_all();
+}
+
 #define SCENES(X)                                                                                                      \
     X(any_node_takes_what_is_asked_of_the_quorum)                                                                      \
     X(a_removed_member_is_told_and_comes_back)                                                                         \
@@ -304,7 +394,9 @@ static void one_survivor_founds_the_quorum_anew(void)
     X(one_survivor_founds_the_quorum_anew)                                                                             \
     X(s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once)                                                \
     X(r5_a_silent_peer_delays_nobody_and_terms_stay_low)                                                               \
-    X(r7_completions_may_propose_and_streams_may_break_at_any_step)
+    X(r7_completions_may_propose_and_streams_may_break_at_any_step)                                                    \
+    X(d4_a_snapshot_cut_at_any_byte_of_its_way_is_installed_whole_or_not_at_all)                                       \
+    X(d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whole_or_not_at_all)
 
 void (*quorum_scene(const char *name))(void)
 {
