@@ -8,6 +8,12 @@
 
 enum { INBOUND_MOST = 256, HELLO_MS = 5000, SAY_MS = 1000, QUIET_MS = 500 };
 
+/* A replica of our group that the group, as far as we have applied it, does not know. */
+static bool stranger(const chronik_meta *m, const struct inbound *in)
+{
+    return in->welcome && in->from.formed && m->rc && !conf_has(&m->group_now->conf, in->from.replica);
+}
+
 static void unlink_inbound(chronik_meta *m, struct inbound *in)
 {
     struct inbound **at = &m->net->inbound;
@@ -15,6 +21,8 @@ static void unlink_inbound(chronik_meta *m, struct inbound *in)
         at = &(*at)->next;
     *at = in->next;
     m->net->n_inbound--;
+    if (stranger(m, in))
+        peers_look(m);
     stream_lost(m, in->conn);
     free(in);
 }
@@ -96,6 +104,10 @@ static bool greet(struct conn *c, struct inbound *in, const uint8_t *p, uint32_t
         if (again)
             peer_died(m, h.replica, h.address, "it has been started again");
         peer_kick(m, &h);
+        if (stranger(m, in))
+            peers_look(m);
+        if (h.lane == LANE_TALK)
+            members_tell(m, in);
     } else {
         int64_t now = net_now(m);
         if (now - m->net->inbound_said > SAY_MS * RAFT_MS)
@@ -136,6 +148,11 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
     case WIRE_FORM:
         return form_told(m, &in->from, p, n);
     case WIRE_MSG:
+        if (!in->from.formed && m->rc) { /* it has come to a group since it said hello */
+            in->from.formed = 1;
+            if (stranger(m, in))
+                peers_look(m);
+        }
         return step_msg(m, &in->from, p, n);
     case WIRE_PROPOSE:
         return forward_propose(m, &in->from, p, n);
@@ -158,6 +175,7 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
         return n == 8;
     case WIRE_HELLO:
     case WIRE_WELCOME:
+    case WIRE_MEMBERS:
     case WIRE_TYPE_END:
         break;
     }

@@ -137,3 +137,30 @@ bool form_told(chronik_meta *m, const struct hello *from, const uint8_t *p, uint
     free(g);
     return good;
 }
+
+/* Whoever seeks a group hears who is in ours, now and after each change: the leader, which alone can add it, may be
+ * none of those that its settings name. */
+void members_tell(chronik_meta *m, struct inbound *in)
+{
+    if (!m->rc || !in->welcome || in->from.formed || in->from.lane != LANE_TALK)
+        return;
+    uint8_t bytes[16 << 10];
+    size_t n = group_encode(m->group_now, bytes, sizeof bytes);
+    CHECK(n <= sizeof bytes);
+    size_t at = wire_begin(&in->conn->out, WIRE_MEMBERS);
+    wire_put(&in->conn->out, bytes, n);
+    wire_end(&in->conn->out, at, m->host.crc32c);
+}
+
+bool members_told(chronik_meta *m, const uint8_t *p, uint32_t n)
+{
+    struct group *g = raft_alloc(m, sizeof *g);
+    bool good = group_decode(g, p, n);
+    if (good && !m->rc) {
+        book_keep(&g->book, &g->conf);
+        m->net->known = g->book;
+        peers_look(m);
+    }
+    free(g);
+    return good;
+}

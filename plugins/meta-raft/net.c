@@ -62,6 +62,8 @@ void net_turn(chronik_meta *m, int64_t now)
     pthread_mutex_unlock(&m->lock);
     net_boot_durable(m, durable);
     accept_turn(m, now);
+    if (m->net->peers_stale)
+        peers_update(m);
     peers_turn(m, now);
     stream_turn(m);
     if (!m->rc)
@@ -269,6 +271,11 @@ void net_leader_changed(chronik_meta *m)
 void net_group_changed(chronik_meta *m)
 {
     peers_update(m);
+    for (struct inbound *in = m->net->inbound, *next; in; in = next) {
+        next = in->next;
+        members_tell(m, in);
+        conn_flush(in->conn);
+    }
 }
 
 /* ---- who is missing ---- */

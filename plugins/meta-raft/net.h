@@ -147,6 +147,8 @@ struct net {
     int64_t started_at;
     uint64_t last_seen; /* end of the log at the last look, and when that was */
     int64_t last_seen_at;
+    struct book known; /* while we belong to no group: whom a member named as its members */
+    bool peers_stale;  /* peers_update has something to do */
     int64_t leaving_until, step_down_at, news_at;
     bool leaving;
     int64_t hello_due; /* when a connection that has not said who it is must be closed; 0: none */
@@ -159,6 +161,7 @@ struct peer *peer_of(chronik_meta *m, uint64_t replica);
 void peer_hello(chronik_meta *m, const struct peer *p, uint32_t lane, struct hello *h);
 bool peer_ready(const struct peer *p, uint32_t lane);
 void peers_update(chronik_meta *m);
+void peers_look(chronik_meta *m); /* updates them soon */
 void peers_turn(chronik_meta *m, int64_t now);
 void peers_close(chronik_meta *m);
 int64_t peers_due(chronik_meta *m);
@@ -176,6 +179,8 @@ void accept_close(chronik_meta *m);
 /* form.c */
 void form_turn(chronik_meta *m, int64_t now);
 void form_tell(chronik_meta *m, struct peer *p);
+void members_tell(chronik_meta *m, struct inbound *in);
+bool members_told(chronik_meta *m, const uint8_t *p, uint32_t n);
 bool form_told(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n);
 
 /* forward.c */

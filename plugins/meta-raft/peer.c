@@ -216,6 +216,8 @@ static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, ui
     struct peer *p = l->peer;
     chronik_meta *m = c->m;
     struct hello h;
+    if (l->welcome && type == WIRE_MEMBERS)
+        return members_told(m, b, n);
     if (l->welcome || type != WIRE_WELCOME || !wire_hello_decode(b, n, &h))
         return false;
     uint32_t status = judge(m, p, &h);
@@ -233,6 +235,7 @@ static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, ui
         return true;
     }
     p->refused = WIRE_OK;
+    c->limit = WIRE_LARGE;
     l->welcome = true;
     l->backoff = 0;
     if (l->number == LANE_TALK) {
@@ -393,11 +396,39 @@ static void peer_want(chronik_meta *m, struct peer **old, uint64_t replica, uint
     m->net->peers = p;
 }
 
+/* Who writes to us gets its answers, also when the change that made it a member (or the leader) has not reached us. */
+static void want_strangers(chronik_meta *m, struct peer **old)
+{
+    for (const struct inbound *in = m->net->inbound; in; in = in->next)
+        if (in->welcome && in->from.formed && in->from.address[0] && in->from.replica != m->id.replica &&
+            !peer_of(m, in->from.replica) && !MUTANT("raft_strangers_unanswered"))
+            peer_want(m, old, in->from.replica, in->from.node, in->from.address);
+}
+
+static bool dialed_at(const chronik_meta *m, const char *address)
+{
+    const struct peer *p = m->net->peers;
+    while (p && strcmp(p->address, address) != 0)
+        p = p->next;
+    return p != NULL;
+}
+
+/* The leader must know us before it can add us, and need not be one of those whom our settings name. */
+static void want_known(chronik_meta *m, struct peer **old)
+{
+    for (uint32_t i = 0; i < m->net->known.n; i++) {
+        const struct member *x = &m->net->known.v[i];
+        if (x->node != m->cfg.node_id && x->address[0] && !dialed_at(m, x->address) && !MUTANT("raft_members_untold"))
+            peer_want(m, old, 0, UINT32_MAX, x->address);
+    }
+}
+
 /* The peers that there must be now; who is no longer among them is let go. */
 void peers_update(chronik_meta *m)
 {
     struct peer *old = m->net->peers;
     m->net->peers = NULL;
+    m->net->peers_stale = false;
     const struct quorum *q = &m->quorum;
     if (m->rc) {
         const struct group *g = m->group_now;
@@ -408,18 +439,26 @@ void peers_update(chronik_meta *m)
         const struct member *x = &m->net->leaver;
         if (x->replica && x->address[0] && !conf_has(&g->conf, x->replica))
             peer_want(m, &old, x->replica, x->node, x->address);
+        want_strangers(m, &old);
     } else {
         for (uint32_t i = 0; i < q->voters.n; i++)
             if (q->voters.v[i].node != m->cfg.node_id)
                 peer_want(m, &old, 0, q->voters.v[i].node, q->voters.v[i].address);
         for (uint32_t i = 0; i < q->n_servers && !q->voters.n; i++)
             peer_want(m, &old, 0, UINT32_MAX, q->server[i]);
+        want_known(m, &old);
     }
     while (old) {
         struct peer *next = old->next;
         peer_free(m, old);
         old = next;
     }
+}
+
+void peers_look(chronik_meta *m)
+{
+    m->net->peers_stale = true;
+    raft_post(m);
 }
 
 void peers_close(chronik_meta *m)

@@ -167,15 +167,17 @@ bool stream_begin(chronik_meta *m, struct inbound *in, const uint8_t *p, uint32_
 {
     if (n != 16)
         return false;
-    if (m->net->receiving && m->net->receiving->from == in->conn)
-        return false;
+    struct receiving *r = m->net->receiving;
+    uint64_t term = get_le64(p);
+    /* A leader that lost its office leaves its own half sent, and the connection open. */
+    if (r && !r->verifying && (r->from == in->conn || term >= r->term) && !MUTANT("raft_half_a_snapshot_stays"))
+        receiving_free(m, r);
     if (!m->rc || m->net->receiving || net_disk_full(m)) {
         answer(m, in->from.replica, false);
         return true;
     }
-    struct receiving *r = raft_alloc(m, sizeof *r);
-    *r =
-        (struct receiving){.from = in->conn, .replica = in->from.replica, .term = get_le64(p), .size = get_le64(p + 8)};
+    r = raft_alloc(m, sizeof *r);
+    *r = (struct receiving){.from = in->conn, .replica = in->from.replica, .term = term, .size = get_le64(p + 8)};
     int32_t rc = m->host.file_open(m->host.ctx, m->cfg.dir, RAFT_FOLDER "/" RAFT_INCOMING,
                                    CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE, &r->file);
     if (rc > 0)

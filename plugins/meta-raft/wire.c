@@ -15,9 +15,10 @@
  *   ASK       u64 number; u32 op; u32 flags; u32 timeout in ms; i32 node; 16 bytes directory id; u32 bytes, address
  *   ASKED     u64 number; i32 result; u32 bytes, sentence; u32 rows, each: u64 replica; u64 match; i64 ns since it was
  *             heard; i64 ns since it had everything (-1: unknown)
- *   GROUP_AT  u64 index
+ *   GROUP_AT  u64 index.  MEMBERS: the group (group.c)
  *
- * A connection carries frames of its dialer only; the accepting side sends one WELCOME. */
+ * A connection carries frames of its dialer only; the accepting side sends one WELCOME, and MEMBERS to a dialer that
+ * has no group. */
 #include "wire.h"
 
 #include <stdlib.h>

@@ -16,6 +16,7 @@ enum wire_type {
     WIRE_SNAP,      /* a snapshot file follows */
     WIRE_CHUNK,
     WIRE_SNAP_RESULT,
+    WIRE_MEMBERS,    /* to a dialer that belongs to no group: who is in ours */
     WIRE_STILL_HERE, /* nothing to say: who only listens never learns that the other machine is gone */
     WIRE_ASK,        /* what an operator asks of the leader */
     WIRE_ASKED,      /* what became of it */

@@ -8,7 +8,8 @@ program=${CHRONIK_BUILD:-.}/tests/sim/quorum/quorum-sim seeds=${1:-400} missed=0
 every="raft_message_before_sync raft_ack_before_sync raft_state_not_written raft_barrier_without_quorum
 raft_entries_delivered_again raft_id_held_by_the_dead raft_forms_with_majority"
 # With an argument also those that take many seeds or were not noticed yet (docs/raft.md).
-[ "$*" != rare ] || set -- raft_older_snapshot_unanswered raft_snapshot_not_synced raft_silence_not_probed raft_install_before_log
+[ "$*" != rare ] || set -- raft_older_snapshot_unanswered raft_snapshot_not_synced raft_silence_not_probed raft_install_before_log \
+    raft_strangers_unanswered raft_members_untold raft_half_a_snapshot_stays
 names=$*
 if [ -z "$names" ]; then
     for m in $every; do
