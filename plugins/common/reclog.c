@@ -19,8 +19,9 @@
  * position up to which syncs had completed before it was written. Reading stops at the first group that is not whole.
  * If anything behind it (a later group's header in this file, or a later file) says that syncs had covered this place,
  * acknowledged records are damaged: refuse. Otherwise the tail is torn: it was never acknowledged, and is cut, even
- * when valid groups stand behind it. When the log goes idle a mark (a group without records) is written, so that the
- * last acknowledged group, too, is covered by a later durable_through.
+ * when valid groups stand behind it. A log that ends below cfg.from, which the owner wrote down after a sync, is
+ * damaged even when it ends between two groups. When the log goes idle a mark (a group without records) is written, so
+ * that the last acknowledged group, too, is covered by a later durable_through.
  *
  * Rolling, recycling
  * ------------------
@@ -200,7 +201,7 @@ static void log_fail(struct reclog *l, int32_t code, const char *what, uint32_t 
     snprintf(text, sizeof text,
              "record log %s: %s file %08u.log failed: %s; what was not acknowledged is in doubt: check the disk, then "
              "start again",
-             l->path, what, slot, util_code_text(code));
+             l->where, what, slot, util_code_text(code));
     pthread_mutex_lock(&l->mu);
     l->failed = 1;
     l->busy = 0;
@@ -338,7 +339,7 @@ static void group_try(struct reclog *l)
     pthread_mutex_unlock(&l->mu);
     if (!was)
         util_log(l->h, CHRONIK_LOG_WARN, "record log %s: the disk is full; what was accepted waits: free some space",
-                 l->path);
+                 l->where);
     retry_arm(l);
 }
 
@@ -498,7 +499,7 @@ static int32_t folder_make(struct reclog *l, struct errtext *e)
     return r > 0 ? r
                  : errtext_set(e, r,
                                "record log %s: the folder cannot be made: %s; check the owner of the data directory",
-                               l->path, util_code_text(r));
+                               l->where, util_code_text(r));
 }
 
 static void reclog_free(struct reclog *l)
@@ -542,7 +543,7 @@ static int32_t open_settle(struct reclog *l, struct errtext *e)
         }
     }
     if (r < 0)
-        errtext_set(e, r, "record log %s: cannot be synced after replay: %s; check the disk", l->path,
+        errtext_set(e, r, "record log %s: cannot be synced after replay: %s; check the disk", l->where,
                     util_code_text(r));
     return r;
 }
@@ -571,6 +572,7 @@ int32_t reclog_open(const struct reclog_config *cfg, int32_t (*replay)(void *arg
     l->h = cfg->host;
     config_defaults(&l->cfg);
     snprintf(l->path, sizeof l->path, "%s", cfg->path);
+    util_where(l->where, sizeof l->where, l->h, cfg->dir, cfg->path);
     pthread_mutex_init(&l->mu, NULL);
     l->h->random(l->h->ctx, &l->incarnation, sizeof l->incarnation);
     l->commit_task = (struct chronik_task){.fn = commit_run, .arg = l};
@@ -589,11 +591,11 @@ int32_t reclog_open(const struct reclog_config *cfg, int32_t (*replay)(void *arg
     if (r > 0) {
         r = l->h->exec_open(l->h->ctx, l->cfg.name, 0, &l->exec);
         if (r < 0)
-            errtext_set(e, r, "record log %s: no thread for commits: %s", l->path, util_code_text(r));
+            errtext_set(e, r, "record log %s: no thread for commits: %s", l->where, util_code_text(r));
     }
     if (r < 0) {
         if (e && !e->code)
-            errtext_set(e, r, "record log %s: %s", l->path, util_code_text(r));
+            errtext_set(e, r, "record log %s: %s", l->where, util_code_text(r));
         reclog_free(l);
         return r;
     }

@@ -29,6 +29,7 @@ struct reclog_record {
 
 enum {
     RECLOG_FRESH = 1, /* an empty directory is right although `from` > 1: the log begins at `from` */
+    RECLOG_LATER = 2, /* so is a log that begins behind `from`: the owner judges by reclog_stat.first */
 };
 
 /* reclog_admit and reclog_append flags */
@@ -40,7 +41,7 @@ enum {
 struct reclog_config {
     const struct chronik_host *host;
     uint32_t dir;              /* data directory number */
-    uint32_t flags;            /* RECLOG_FRESH */
+    uint32_t flags;            /* RECLOG_FRESH, RECLOG_LATER */
     const char *path;          /* folder of the log's files inside it; made when missing (its parent must exist) */
     const char *name;          /* of the commit executor and in messages, "store-wal" */
     uint64_t from;             /* first record wanted at replay (the owner's checkpoint + 1); 0 and 1: all */

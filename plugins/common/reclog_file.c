@@ -53,7 +53,7 @@ static int32_t head_decode(struct reclog *l, struct rl_file *f, const uint8_t in
         return errtext_set(e, CHRONIK_E_VERSION,
                            "record log %s: file %s has format version %u, this build reads %d; start the newer release "
                            "that wrote it",
-                           l->path, name, get_le32(in + 8), HEAD_VERSION);
+                           l->where, name, get_le32(in + 8), HEAD_VERSION);
     f->generation = get_le64(in + 16);
     f->salt = get_le64(in + 24);
     f->base = get_le64(in + 32);
@@ -148,7 +148,7 @@ static int32_t load_one(struct load *ld, uint32_t slot, const char *name)
     if (r < 0) {
         if (ld->e && !ld->e->code)
             errtext_set(ld->e, r, "record log %s: file %s cannot be read: %s; check the disk and the file's owner",
-                        l->path, name, util_code_text(r));
+                        l->where, name, util_code_text(r));
         rl_file_free(l, f);
         return r;
     }
@@ -156,7 +156,7 @@ static int32_t load_one(struct load *ld, uint32_t slot, const char *name)
         rl_file_free(l, f);
         return errtext_set(ld->e, CHRONIK_E_CORRUPT,
                            "record log %s: file %s belongs to another log; remove the files that were copied in",
-                           l->path, name);
+                           l->where, name);
     }
     ld->have_id = 1;
     l->id = id;
@@ -195,14 +195,14 @@ static int32_t chain_build(struct load *ld)
         if (l->cfg.from > 1 && !(l->cfg.flags & RECLOG_FRESH))
             return errtext_set(ld->e, CHRONIK_E_CORRUPT,
                                "record log %s: the files with record %llu and later are missing; restore the folder",
-                               l->path, (unsigned long long)l->cfg.from);
+                               l->where, (unsigned long long)l->cfg.from);
         return CHRONIK_DONE;
     }
-    if (f->first > l->cfg.from)
+    if (f->first > l->cfg.from && !(l->cfg.flags & RECLOG_LATER))
         return errtext_set(ld->e, CHRONIK_E_CORRUPT,
                            "record log %s: records %llu to %llu are missing (the oldest file is %08u.log); restore the "
                            "folder",
-                           l->path, (unsigned long long)l->cfg.from, (unsigned long long)f->first - 1, f->slot);
+                           l->where, (unsigned long long)l->cfg.from, (unsigned long long)f->first - 1, f->slot);
     for (; f; f = f->next) {
         l->n_files++;
         l->active = f;
@@ -210,7 +210,7 @@ static int32_t chain_build(struct load *ld)
             return errtext_set(ld->e, CHRONIK_E_CORRUPT,
                                "record log %s: generation %llu is missing between %08u.log and %08u.log; restore the "
                                "file",
-                               l->path, (unsigned long long)f->generation + 1, f->slot, f->next->slot);
+                               l->where, (unsigned long long)f->generation + 1, f->slot, f->next->slot);
     }
     return CHRONIK_DONE;
 }
@@ -236,7 +236,7 @@ static int32_t doubtful_decide(struct load *ld)
             r = errtext_set(ld->e, CHRONIK_E_CORRUPT,
                             "record log %s: file %08u.log, offset 0: the header is damaged; restore the file from a "
                             "backup or a replica",
-                            l->path, f->slot);
+                            l->where, f->slot);
         if (r < 0)
             break;
         ld->doubtful = f->next;
@@ -400,7 +400,7 @@ static void make_step(struct reclog *l)
     pthread_mutex_unlock(&l->mu);
     if (r < 0 && !was_full)
         util_log(l->h, CHRONIK_LOG_WARN, "record log %s: no room for the next file of %llu bytes: %s; free some space",
-                 l->path, (unsigned long long)k->want_bytes, util_code_text(r));
+                 l->where, (unsigned long long)k->want_bytes, util_code_text(r));
 }
 
 static void keeper_run(void *arg)

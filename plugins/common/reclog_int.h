@@ -77,6 +77,7 @@ struct reclog {
     struct chronik_exec *exec;
     pthread_mutex_t mu;
     char path[200];
+    char where[280]; /* of the folder, for messages */
     struct chronik_uuid id;
     uint32_t incarnation;
 

@@ -164,7 +164,7 @@ static int32_t damaged(const struct scan *s, struct errtext *e, const char *why)
     return errtext_set(e, CHRONIK_E_CORRUPT,
                        "record log %s: file %08u.log, offset %llu: damaged in the middle (%s, record %llu): what was "
                        "acknowledged behind it would be lost; restore the file from a backup or a replica",
-                       s->l->path, s->f->slot, (unsigned long long)s->at, why, (unsigned long long)s->number);
+                       s->l->where, s->f->slot, (unsigned long long)s->at, why, (unsigned long long)s->number);
 }
 
 /* Looks from the end of the scan on for a group that says it was written after a sync had covered this place. */
@@ -214,7 +214,7 @@ static int32_t replay_file(struct scan *s, int32_t (*replay)(void *arg, const st
     }
     if (r < 0)
         return errtext_set(e, r, "record log %s: file %08u.log, offset %llu: cannot be read: %s; check the disk",
-                           s->l->path, s->f->slot, (unsigned long long)s->at, util_code_text(r));
+                           s->l->where, s->f->slot, (unsigned long long)s->at, util_code_text(r));
     *torn = s->torn;
     if (s->f->next)
         return chain_continues(s, s->f->next, e);
@@ -230,7 +230,7 @@ static int32_t tail_rewrite(struct scan *s, struct errtext *e)
         return CHRONIK_DONE;
     uint8_t *p = malloc(n);
     if (!p)
-        return errtext_set(e, CHRONIK_E_NOMEM, "record log %s: out of memory", s->l->path);
+        return errtext_set(e, CHRONIK_E_NOMEM, "record log %s: out of memory", s->l->where);
     int32_t r = s->l->h->file_read(s->f->f, p, n, from, 0, &got); /* the file may end within the last padding */
     if (r > 0)
         r = util_write(s->l->h, s->f->f, p, got, from);
@@ -240,8 +240,23 @@ static int32_t tail_rewrite(struct scan *s, struct errtext *e)
     if (r < 0)
         errtext_set(e, r,
                     "record log %s: file %08u.log, offset %llu: the tail cannot be written again: %s; check the disk",
-                    s->l->path, s->f->slot, (unsigned long long)from, util_code_text(r));
+                    s->l->where, s->f->slot, (unsigned long long)from, util_code_text(r));
     return r;
+}
+
+/* The owner's checkpoint was written after its records had been synced: a log that ends before it has lost some, and
+ * would give their numbers away a second time. */
+static int32_t reaches_checkpoint(const struct scan *s, struct errtext *e)
+{
+    const struct reclog *l = s->l;
+    if (s->number >= l->cfg.from || (l->cfg.flags & RECLOG_FRESH))
+        return CHRONIK_DONE;
+    return errtext_set(
+        e, CHRONIK_E_CORRUPT,
+        "record log %s: file %08u.log, offset %llu: damaged (it ends with record %llu, but records up to "
+        "%llu had been synced); restore the folder from a backup or a replica",
+        l->where, s->f->slot, (unsigned long long)s->at, (unsigned long long)s->number - 1,
+        (unsigned long long)l->cfg.from - 1);
 }
 
 int32_t rl_replay(struct reclog *l, int32_t (*replay)(void *arg, const struct reclog_record *r), void *arg,
@@ -254,6 +269,8 @@ int32_t rl_replay(struct reclog *l, int32_t (*replay)(void *arg, const struct re
     for (struct rl_file *f = l->files; f && r > 0; f = f->next) {
         scan_begin(&s, f, RL_SECTOR, f->first, f->chain);
         r = replay_file(&s, replay, arg, &torn, &marked, e);
+        if (r > 0 && !f->next)
+            r = reaches_checkpoint(&s, e);
         if (r > 0 && !f->next) {
             l->next_number = l->durable = s.number;
             l->durable_pos = f->base + s.at - RL_SECTOR;
@@ -334,7 +351,7 @@ int32_t reclog_read(struct reclog *l, uint64_t from, uint64_t max_bytes,
             before->readers--;
         pthread_mutex_unlock(&l->mu);
         if (lost)
-            r = errtext_set(e, CHRONIK_E_RANGE, "record log %s: record %llu is not kept any more", l->path,
+            r = errtext_set(e, CHRONIK_E_RANGE, "record log %s: record %llu is not kept any more", l->where,
                             (unsigned long long)from);
         else if (!f)
             r = before ? damaged(&s, e, "found while reading") : CHRONIK_DONE;

@@ -161,6 +161,7 @@ struct reader {
     const struct chronik_host *h;
     struct chronik_file *f;
     const char *folder, *name;
+    char where[320]; /* of the file, for messages */
     struct errtext *e;
     uint32_t head_crc;
 };
@@ -168,16 +169,16 @@ struct reader {
 static int32_t damaged(const struct reader *r, uint64_t at, const char *what)
 {
     return errtext_set(r->e, CHRONIK_E_CORRUPT,
-                       "file %s/%s, offset %llu: damaged (%s); restore it from a backup or a replica", r->folder,
-                       r->name, (unsigned long long)at, what);
+                       "file %s, offset %llu: damaged (%s); restore it from a backup or a replica", r->where,
+                       (unsigned long long)at, what);
 }
 
 static int32_t unreadable(const struct reader *r, int32_t code)
 {
     if (code == CHRONIK_E_NOTFOUND)
-        return errtext_set(r->e, code, "file %s/%s does not exist", r->folder, r->name);
-    return errtext_set(r->e, code, "file %s/%s cannot be read: %s; check the disk and the file's owner", r->folder,
-                       r->name, util_code_text(code));
+        return errtext_set(r->e, code, "file %s does not exist", r->where);
+    return errtext_set(r->e, code, "file %s cannot be read: %s; check the disk and the file's owner", r->where,
+                       util_code_text(code));
 }
 
 static int32_t reader_open(struct reader *r, uint32_t dir, uint32_t kind, uint32_t max_version,
@@ -186,6 +187,7 @@ static int32_t reader_open(struct reader *r, uint32_t dir, uint32_t kind, uint32
     char path[256];
     uint8_t head[HEAD];
     int32_t rc = file_path(path, sizeof path, r->folder, r->name, "");
+    util_where(r->where, sizeof r->where, r->h, dir, path);
     r->f = NULL;
     if (rc > 0)
         rc = r->h->file_open(r->h->ctx, dir, path, CHRONIK_FILE_READ, &r->f);
@@ -200,19 +202,18 @@ static int32_t reader_open(struct reader *r, uint32_t dir, uint32_t kind, uint32
     if (memcmp(head, magic, 8) || get_le32(head + 12) != r->head_crc || get_le32(head + 24) > sizeof out->head)
         return damaged(r, 0, "the header's checksum is wrong");
     if (get_le32(head + 8) != FORMAT)
-        return errtext_set(
-            r->e, CHRONIK_E_VERSION,
-            "file %s/%s, offset 8: container version %u, this build reads %d; start the release that wrote "
-            "it; if none did, it is damaged: restore it from a backup or a replica",
-            r->folder, r->name, get_le32(head + 8), FORMAT);
+        return errtext_set(r->e, CHRONIK_E_VERSION,
+                           "file %s, offset 8: container version %u, this build reads %d; start the release that wrote "
+                           "it; if none did, it is damaged: restore it from a backup or a replica",
+                           r->where, get_le32(head + 8), FORMAT);
     if (get_le32(head + 16) != kind)
         return damaged(r, 16, "it is another kind of file");
     *out = (struct snapfile_info){.kind = kind, .version = get_le32(head + 20), .head_n = get_le32(head + 24)};
     if (out->version > max_version || out->version == 0)
         return errtext_set(r->e, CHRONIK_E_VERSION,
-                           "file %s/%s has format version %u, this build reads up to %u; start the newer release that "
+                           "file %s has format version %u, this build reads up to %u; start the newer release that "
                            "wrote it",
-                           r->folder, r->name, out->version, max_version);
+                           r->where, out->version, max_version);
     memcpy(out->head, head + 32, out->head_n);
     return CHRONIK_DONE;
 }
@@ -302,7 +303,7 @@ int32_t snapfile_read(const struct chronik_host *h, uint32_t dir, const char *fo
         e->code = 0;
     int32_t rc = reader_open(&r, dir, kind, max_version, &got);
     if (rc > 0 && !(buf = malloc(CHUNK)))
-        rc = errtext_set(e, CHRONIK_E_NOMEM, "file %s/%s: out of memory", folder, name);
+        rc = errtext_set(e, CHRONIK_E_NOMEM, "file %s: out of memory", r.where);
     if (rc > 0)
         rc = read_chunks(&r, buf, &got, chunk, arg);
     if (rc > 0 && out)
@@ -342,9 +343,12 @@ int32_t snapfile_load(const struct chronik_host *h, uint32_t dir, const char *fo
     struct load ld = {.limit = limit};
     int32_t rc = snapfile_read(h, dir, folder, name, kind, max_version, out, load_chunk, &ld, e);
     if (rc < 0) {
+        char path[256] = "", where[320];
         free(ld.p);
+        file_path(path, sizeof path, folder, name, "");
+        util_where(where, sizeof where, h, dir, path);
         if (e && !e->code)
-            errtext_set(e, rc, "file %s/%s: %s", folder, name, util_code_text(rc));
+            errtext_set(e, rc, "file %s: %s", where, util_code_text(rc));
         return rc;
     }
     *data = ld.p;

@@ -47,6 +47,13 @@ void util_log(const struct chronik_host *h, int32_t level, const char *fmt, ...)
     h->log(h->ctx, level, line);
 }
 
+void util_where(char *out, uint64_t n, const struct chronik_host *h, uint32_t dir, const char *path)
+{
+    struct chronik_dir_info info = {.size = sizeof info};
+    h->dir_info(h->ctx, dir, &info);
+    snprintf(out, n, "%s/%s", info.path ? info.path : "?", path);
+}
+
 int32_t util_write(const struct chronik_host *h, struct chronik_file *f, const void *p, uint64_t n, uint64_t offset)
 {
     struct chronik_iov v = {(void *)(uintptr_t)p, n};

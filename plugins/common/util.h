@@ -39,6 +39,9 @@ const char *util_code_text(int32_t code);
 /* One formatted line through host->log. */
 void util_log(const struct chronik_host *h, int32_t level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* The full name of a path in a data directory, for messages: each directory has one of that name. */
+void util_where(char *out, uint64_t n, const struct chronik_host *h, uint32_t dir, const char *path);
+
 /* Writes `n` bytes at `offset`. */
 int32_t util_write(const struct chronik_host *h, struct chronik_file *f, const void *p, uint64_t n, uint64_t offset);
 

@@ -98,6 +98,8 @@ int32_t local_install(chronik_meta *m, struct errtext *e); /* apply executor */
 void local_durable(void *arg, uint64_t end);
 void local_log_failed(void *arg, int32_t code, const char *text);
 int32_t local_snapshot_load(chronik_meta *m, struct errtext *e); /* header only */
+/* Whether all of it is whole, when it is not installed. Worker. */
+int32_t local_snapshot_prove(chronik_meta *m, struct errtext *e);
 
 int32_t local_snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot *s, void **writer);
 int32_t local_snapshot_chunk(void *writer, const void *p, uint64_t n);

@@ -99,6 +99,23 @@ int32_t local_snapshot_load(chronik_meta *m, struct errtext *e)
     return CHRONIK_DONE;
 }
 
+static int32_t pass_over(void *arg, const void *p, uint64_t n)
+{
+    return CHRONIK_DONE;
+}
+
+int32_t local_snapshot_prove(chronik_meta *m, struct errtext *e)
+{
+    struct snapfile_info f;
+    struct errtext why = {0};
+    int32_t rc = snapfile_read(&m->host, m->cfg.dir, LOCAL_FOLDER, LOCAL_SNAPSHOT, LOCAL_KIND, LOCAL_SNAP_VERSION, &f,
+                               pass_over, NULL, &why);
+    if (rc >= 0)
+        return rc;
+    return errtext_set(e, rc, "%s%s", why.code ? why.text : "the snapshot of the metadata cannot be read",
+                       rc == CHRONIK_E_CORRUPT ? "; or remove it: the checkpoint has what it held" : "");
+}
+
 static int32_t install_chunk(void *arg, const void *p, uint64_t n)
 {
     chronik_meta *m = arg;

@@ -57,6 +57,8 @@ static int32_t choose(chronik_meta *m)
                            "%s: the log begins at %llu and there is no snapshot up to there: restore the folder from a "
                            "backup",
                            LOCAL_LOG, (unsigned long long)s.first);
+    if (!m->have_snapshot && s.first > 1)
+        m->ask_at = 0; /* somebody removed it: the checkpoint alone cannot be built again from the log */
     return CHRONIK_DONE;
 }
 
@@ -71,6 +73,7 @@ static void open_log(chronik_meta *m)
                                 .name = "meta-local",
                                 /* what a rebuild would need, though the checkpoint may be further */
                                 .from = snap + 1,
+                                .flags = m->have_snapshot || m->host_pos.index == 0 ? 0 : RECLOG_LATER,
                                 .file_bytes = (uint64_t)m->file_bytes,
                                 .first_file_bytes = min_u64((uint64_t)m->file_bytes, 1 << 20),
                                 .arg = m,
@@ -90,7 +93,9 @@ static void open_log(chronik_meta *m)
         return;
     }
     m->epoch++;
-    choose(m);
+    /* The last resort of a start whose checkpoint is gone: if it is damaged, that is told while there is another. */
+    if (choose(m) > 0 && m->have_snapshot && !m->install)
+        local_snapshot_prove(m, &m->error);
 }
 
 static void hand_over(chronik_meta *m, enum stage next)

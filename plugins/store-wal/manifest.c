@@ -274,6 +274,14 @@ int32_t meta_check(struct st_dir *d, struct errtext *e)
             "store %s: the directory belongs to node %u, this is node %u; set node.id=%u or choose other "
             "log.dirs",
             d->path, m.node_id, s->cfg.node_id, m.node_id);
+    if (memcmp(m.dir, d->id.b, 16) && memcmp(m.dir, none, 16) && memcmp(d->id.b, none, 16)) {
+        uuid_text(m.dir, theirs);
+        uuid_text(d->id.b, mine);
+        return errtext_set(e, CHRONIK_E_CORRUPT,
+                           "store %s: file meta says that the directory's id is %s, meta.properties says %s: one of "
+                           "them is of another directory; restore it",
+                           d->path, theirs, mine);
+    }
     if (!memcmp(m.cluster, s->cfg.cluster_id.b, 16) || !memcmp(s->cfg.cluster_id.b, none, 16))
         return CHRONIK_DONE;
     if (!memcmp(m.cluster, none, 16)) {

@@ -718,6 +718,9 @@ int32_t st_start(chronik_store *s, char *text, uint64_t n)
 {
     struct errtext e = {0};
     int32_t r = CHRONIK_DONE;
+    if (s->h->dir_count(s->h->ctx) > ST_MAX_DIRS)
+        r = errtext_set(&e, CHRONIK_E_TOOBIG, "%u data directories are more than %d; name fewer in log.dirs",
+                        s->h->dir_count(s->h->ctx), ST_MAX_DIRS);
     for (uint32_t i = 0; i < s->n_dirs && r > 0; i++) {
         struct st_dir *d = &s->dirs[i];
         if (d->offline)

@@ -87,6 +87,29 @@ static struct chronik_file *lru_evict(chronik_store *s)
     return NULL;
 }
 
+/* Opens it; when the process has no descriptor left, one of a file that nobody uses is given up for it. */
+static int32_t seg_open(struct st_seg *g, int create, struct chronik_file **out)
+{
+    enum { TRIES = 8 };
+    chronik_store *s = g->s;
+    char path[ST_PATH];
+    uint32_t flags = CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | (create ? CHRONIK_FILE_CREATE : 0);
+    seg_path(g, "log", path);
+    int32_t r = s->h->file_open(s->h->ctx, g->dir->no, path, flags, out);
+    for (int i = 0; r == CHRONIK_E_BUSY && i < TRIES; i++) {
+        pthread_mutex_lock(&s->fmu);
+        struct chronik_file *old = lru_evict(s);
+        pthread_mutex_unlock(&s->fmu);
+        if (!old)
+            break;
+        s->h->file_close(old);
+        r = s->h->file_open(s->h->ctx, g->dir->no, path, flags, out);
+    }
+    if (r == CHRONIK_E_BUSY)
+        ckpt_kick(s);
+    return r;
+}
+
 int32_t seg_get(struct st_seg *g, int create, struct chronik_file **out)
 {
     chronik_store *s = g->s;
@@ -99,7 +122,7 @@ int32_t seg_get(struct st_seg *g, int create, struct chronik_file **out)
         return CHRONIK_DONE;
     }
     struct chronik_file *old = s->n_open >= s->set.max_open ? lru_evict(s) : NULL;
-    int crowded = s->n_open >= s->set.max_open, full = s->n_open >= 3 * s->set.max_open;
+    int crowded = s->n_open >= s->set.max_open, full = s->n_open >= s->set.most_open;
     pthread_mutex_unlock(&s->fmu);
     if (old)
         s->h->file_close(old);
@@ -107,11 +130,8 @@ int32_t seg_get(struct st_seg *g, int create, struct chronik_file **out)
         ckpt_kick(s); /* a sync makes files fit to be closed */
     if (full)
         return CHRONIK_E_BUSY;
-    char path[ST_PATH];
     struct chronik_file *f = NULL;
-    seg_path(g, "log", path);
-    uint32_t flags = CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | (create ? CHRONIK_FILE_CREATE : 0);
-    int32_t r = s->h->file_open(s->h->ctx, g->dir->no, path, flags, &f);
+    int32_t r = seg_open(g, create, &f);
     if (r < 0)
         return r;
     pthread_mutex_lock(&s->fmu);

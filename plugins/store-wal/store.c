@@ -30,6 +30,10 @@ static void settings_read(chronik_store *s)
         .scrub_bytes = (uint64_t)setting(s, "chronik.store-wal.scrub.bytes.per.second", 8 << 20),
         .scrub_pause_ms = setting(s, "chronik.store-wal.scrub.pause.ms", 86400000),
     };
+    /* Some more than that stay open while they hold bytes that no sync has covered. */
+    s->set.most_open = (uint32_t)min_u64(
+        3 * (uint64_t)s->set.max_open, (uint64_t)setting(s, "chronik.descriptors.data", 3 * (int64_t)s->set.max_open));
+    s->set.max_open = (uint32_t)min_u64(s->set.max_open, s->set.most_open / 2);
     const char *flush = NULL;
     s->set.os_mode = s->h->config_str(s->h->ctx, "chronik.flush", &flush) > 0 && strcmp(flush, "group") != 0;
 }
@@ -123,8 +127,7 @@ static void store_free(chronik_store *s)
 
 static void dirs_init(chronik_store *s)
 {
-    uint32_t n = s->h->dir_count(s->h->ctx);
-    s->n_dirs = n > ST_MAX_DIRS ? ST_MAX_DIRS : n;
+    s->n_dirs = (uint32_t)min_u64(s->h->dir_count(s->h->ctx), ST_MAX_DIRS); /* more are refused at start */
     for (uint32_t i = 0; i < s->n_dirs; i++) {
         struct st_dir *d = &s->dirs[i];
         struct chronik_dir_info info = {.size = sizeof info};

@@ -22,7 +22,7 @@
 #include <stdatomic.h>
 
 enum {
-    ST_MAX_DIRS = 16,
+    ST_MAX_DIRS = 64,
     ST_HASH = 4096,
     ST_HINTS = 8,
     ST_PATH = 200,
@@ -198,7 +198,7 @@ struct st_dir {
 
 struct st_settings {
     uint64_t segment_max, wal_max, wal_checkpoint, wal_file, wal_first;
-    uint32_t max_open, checkpoint_ms, interval_ms;
+    uint32_t max_open, most_open, checkpoint_ms, interval_ms;
     uint64_t scrub_bytes; /* a second; 0: never */
     int64_t scrub_pause_ms;
     uint32_t os_mode; /* chronik.flush is not group */

@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import LONG, SHORT, Failed, Tests, check, produce, wait_for  # noqa: E402
+from harness import CHRONIK, LONG, SHORT, Failed, Tests, check, produce, wait_for  # noqa: E402
 
 tests = Tests()
 FLIPS = int(os.environ.get("CHRONIK_FLIPS", 300 if LONG else 12 if SHORT else 25))
@@ -100,6 +100,8 @@ def d2_a_flipped_bit_in_any_file_is_named_or_does_no_harm(work):
     b = tests.broker(work, settings={"chronik.store-wal.checkpoint.ms": "200"}).start()
     for topic in TOPICS:
         produce(b, topic, lines_of(topic))
+    ctl = os.path.join(os.path.dirname(CHRONIK), "chronikctl")
+    subprocess.run([ctl, "--admin", f"127.0.0.1:{b.admin_port}", "meta", "snapshot"], check=True, timeout=20)
     time.sleep(0.6)  # a checkpoint of each kind is written
     for topic in TOPICS:
         check(read(b, topic) == lines_of(topic), "the data is not right to begin with")

@@ -66,8 +66,8 @@ static const struct fatal {
     const char *path, *says;
     bool flush;
 } fatals[] = {
-    {OS_FAULT_WRITE, "/wal/", "record log wal", false},
-    {OS_FAULT_SYNC, "/wal/", "record log wal", false},
+    {OS_FAULT_WRITE, "/wal/", "/wal: ", false},
+    {OS_FAULT_SYNC, "/wal/", "/wal: ", false},
     {OS_FAULT_WRITE, "-1.log", "writing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log",
      false},
     {OS_FAULT_SYNC, "-1.log", "syncing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log",

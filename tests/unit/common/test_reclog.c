@@ -282,6 +282,29 @@ START_TEST(d5_a_tail_torn_at_any_place_is_cut_and_everything_before_it_stays)
 }
 END_TEST
 
+START_TEST(d2_a_log_cut_between_groups_below_its_owners_checkpoint_refuses_the_start)
+{
+    struct rig r;
+    char path[128];
+    uint8_t *p;
+    ck_assert_int_gt(rig_open(&r, 0), 0);
+    rig_fill(&r, 1, 8, 1); /* a group each */
+    rig_close(&r);
+    snprintf(path, sizeof path, "%s/log/00000000.log", root);
+    size_t n = slurp(path, &p), cut = 0;
+    for (int groups = 0; groups < 4; groups += memcmp(p + cut, "CKGR", 4) == 0)
+        cut += 512; /* at the beginning of the fourth */
+    memset(p + cut, 0, n - cut);
+    spit(path, p, n);
+    ck_assert_int_eq(rig_open(&r, 7), CHRONIK_E_CORRUPT);
+    ck_assert_msg(strstr(r.e.text, "/log: file 00000000.log, offset") && strstr(r.e.text, "up to 6 had been synced"),
+                  "%s", r.e.text);
+    ck_assert_msg(rig_open(&r, 4) > 0, "%s", r.e.text);
+    rig_close(&r);
+    free(p);
+}
+END_TEST
+
 START_TEST(d2_a_flipped_bit_in_what_was_acknowledged_refuses_the_start_and_names_the_place)
 {
     struct rig r;
@@ -454,6 +477,7 @@ int main(void)
     tcase_add_test(c, records_can_be_read_back_by_number_while_others_append);
     tcase_add_test(c, missing_files_below_the_checkpoint_are_fine_and_above_it_refuse_the_start);
     tcase_add_test(c, d5_a_tail_torn_at_any_place_is_cut_and_everything_before_it_stays);
+    tcase_add_test(c, d2_a_log_cut_between_groups_below_its_owners_checkpoint_refuses_the_start);
     tcase_add_test(c, d2_a_flipped_bit_in_what_was_acknowledged_refuses_the_start_and_names_the_place);
     tcase_add_test(c, d1_a_failed_sync_stops_the_log_for_good);
     tcase_add_test(c, d4_a_full_disk_refuses_appends_keeps_what_was_accepted_and_heals);
