@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "admin/admin.h"
+#include "admin/guard.h"
 #include "base/log.h"
 #include "os/os.h"
 
@@ -29,6 +30,7 @@ struct admin_http {
     struct os_exec *loop;
     struct evhttp *http;
     struct evconnlistener *listener;
+    struct admin_guard *guard;
     struct chronik_task task, resume_task;
     struct os_flag done;
     const char *address;
@@ -104,6 +106,7 @@ static void reply(struct exchange *x)
     struct admin_call *c = &x->call;
     struct evkeyvalq *headers = evhttp_request_get_output_headers(x->req);
     struct evbuffer *body = evbuffer_new();
+    admin_guard_answered(x->h->guard, x->req);
     evhttp_connection_set_closecb(evhttp_request_get_connection(x->req), NULL, NULL);
     evhttp_add_header(headers, "Content-Type", c->type);
     evhttp_add_header(headers, "Cache-Control", "no-store");
@@ -212,6 +215,7 @@ static void on_request(struct evhttp_request *req, void *arg)
         exchange_free(x);
         return;
     }
+    admin_guard_asked(h->guard, req);
     evhttp_connection_set_closecb(evhttp_request_get_connection(req), peer_gone, x);
     if (admin_handle(h->admin, &x->call) == ADMIN_DONE)
         finished(x);
@@ -243,6 +247,8 @@ static int32_t split(const char *address, char *host, size_t n, uint16_t *port, 
     const char *colon = strrchr(address, ':');
     char *end = NULL;
     long number = colon && colon[1] ? strtol(colon + 1, &end, 10) : -1;
+    if (number > 65535 && !*end)
+        return err_set(e, CHRONIK_E_INVAL, "chronik.admin.listener: '%s': a port is a number from 0 to 65535", address);
     if (number < 0 || number > 65535 || *end || (size_t)(colon - address) >= n)
         return err_set(e, CHRONIK_E_INVAL, "chronik.admin.listener: '%s' is not host:port, for instance 127.0.0.1:9644",
                        address);
@@ -285,7 +291,8 @@ static int32_t bind_it(struct admin_http *h)
     of_this_loop = h;
     evconnlistener_set_error_cb(h->listener, accept_failed);
     h->port = bound_port(evhttp_bound_socket_get_fd(s));
-    return CHRONIK_DONE;
+    h->guard = admin_guard_new(h->os, h->loop, h->http, h->listener);
+    return h->guard ? CHRONIK_DONE : err_set(h->e, CHRONIK_E_NOMEM, "admin listener: no memory");
 }
 
 static void open_on_loop(void *http)
@@ -301,6 +308,7 @@ static void close_on_loop(void *http)
     os_exec_cancel(h->loop, &h->resume_task);
     if (h->http)
         evhttp_free(h->http);
+    admin_guard_free(h->guard);
     of_this_loop = NULL;
     os_flag_set(h->os, &h->done);
 }

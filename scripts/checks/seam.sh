@@ -33,6 +33,7 @@ extra() {
     core/plugin/*\(*loader.o\)) echo '^(dl.*|open|opendir|readdir|closedir|close|fstat|access|realpath|readlink)$' ;; # dlopen's files are real
     core/plugin/*\(*elf.o\)) echo '^(open|close|fstat|pread|read)$' ;;           # the same
     core/meta/*\(*kv_lmdb.o\)) echo '^mdb_' ;;                                   # LMDB is outside by decision
+    core/admin/*\(*guard.o\)) echo '^(bufferevent_|evhttp_|evconnlistener_|shutdown$)' ;; # the same
     core/admin/*\(*http.o\)) echo '^(ev|evutil_|event_|evhttp_|evbuffer_|bufferevent_|getsockname$|ntohs$)' ;; # evhttp is outside by decision, and its socket with it
     core/main/*) echo '^(stdout|stderr|f?printf|fputs|puts|fputc|fwrite|fflush|putchar|getenv|isatty|exit|environ)$' ;; # a command's output
     core/config/*\(*sources.o\)) echo '^(getenv|environ)$' ;;                    # the environment is one of its sources

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "admin/guard.h"
 #include "base/metrics.h"
 #include "os/os.h"
 
@@ -310,6 +311,45 @@ START_TEST(any_bytes_are_answered_or_closed_and_the_server_goes_on)
 }
 END_TEST
 
+/* Whether the peer closes it within some seconds. */
+static bool is_closed(int fd)
+{
+    char c;
+    ssize_t k = recv(fd, &c, 1, 0);
+    return k == 0 || (k < 0 && errno == ECONNRESET);
+}
+
+START_TEST(silent_connections_do_not_keep_an_operator_out)
+{
+    enum { SILENT = 150 };
+    int fd[SILENT];
+    char text[4096];
+    serve(NULL);
+    for (int i = 0; i < SILENT; i++)
+        fd[i] = dial();
+    ck_assert_int_eq(get("GET /livez HTTP/1.0\r\n\r\n", text, sizeof text), 200);
+    for (int i = 0; i < SILENT - ADMIN_CONNECTIONS; i++)
+        ck_assert_msg(is_closed(fd[i]), "connection %d of %d is open", i, SILENT);
+    for (int i = 0; i < SILENT; i++)
+        close(fd[i]);
+}
+END_TEST
+
+START_TEST(a_request_that_drips_is_ended)
+{
+    admin_patience_ns = INT64_C(300000000);
+    serve(NULL);
+    int fd = dial();
+    ssize_t sent = send(fd, "GET /livez HTTP/1.1\r\nX: ", 24, MSG_NOSIGNAL);
+    for (int i = 0; i < 200 && sent > 0; i++) {
+        usleep(50000);
+        sent = send(fd, "x", 1, MSG_NOSIGNAL);
+    }
+    ck_assert_int_lt(sent, 0);
+    close(fd);
+}
+END_TEST
+
 START_TEST(an_address_in_use_and_a_malformed_one_are_named)
 {
     struct err e = {0};
@@ -341,6 +381,8 @@ int main(void)
     tcase_add_test(t, changes_over_http_come_from_this_machine_but_not_from_a_page);
     tcase_add_test(t, a_bearer_token_counts_and_a_wrong_one_does_not);
     tcase_add_test(t, any_bytes_are_answered_or_closed_and_the_server_goes_on);
+    tcase_add_test(t, silent_connections_do_not_keep_an_operator_out);
+    tcase_add_test(t, a_request_that_drips_is_ended);
     tcase_add_test(t, an_address_in_use_and_a_malformed_one_are_named);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
