@@ -151,13 +151,32 @@ static const struct wire_field *error_field(const struct api_req *r)
     return NULL;
 }
 
+/* The answers to these have an error for each element alone. */
+static void refuse_elements(struct api_req *r, const char *why)
+{
+    struct wire_request_head h;
+    struct err e = {0};
+    const struct wire_api *w = wire_api(r->key);
+    bool can = r->key == WIRE_API_PRODUCE || r->key == WIRE_API_LIST_OFFSETS;
+    wire_out_reset(&r->out);
+    arena_reset(&r->arena); /* what the handler had begun is of no use any more */
+    if (can && r->net->frame && wire_get_request_header(r->net->frame, r->net->n, &h, &e) > 0 &&
+        wire_put_response_header(&r->out, w, r->version, r->correlation) > 0 &&
+        wire_refuse(w, r->version, h.body, h.body_n, KAFKA_UNKNOWN_SERVER_ERROR, &r->out) > 0) {
+        log_warn("%s from %s is answered with errors: %s", w->name, net_conn_peer(r->net->conn), why);
+        send_out(r);
+        return;
+    }
+    api_drop(r, why);
+}
+
 void api_no_memory(struct api_req *r, const char *why)
 {
     const struct wire_msg *m = wire_api(r->key)->response;
     const struct wire_field *f = error_field(r);
     _Alignas(16) char body[512];
     if (!f || m->size > sizeof body) {
-        api_drop(r, why);
+        refuse_elements(r, why);
         return;
     }
     static const int16_t code = KAFKA_UNKNOWN_SERVER_ERROR;
@@ -198,13 +217,16 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
     const struct wire_api *w = wire_api(r->key);
     void *body = arena_alloc(&r->arena, w->request->root->size);
     if (!body) {
-        api_no_memory(r, "out of memory for a request");
+        static const char why[] = "out of memory for a request";
+        r->key == WIRE_API_PRODUCE ? api_drop(r, why) : api_no_memory(r, why); /* who knows whether it waits */
         return;
     }
     size_t used = 0; /* what follows is ignored, as Kafka does */
     int32_t rc = wire_decode_prefix(w->request, r->version, h->body, h->body_n, &r->arena, body, &used, &e);
     if (rc == CHRONIK_E_NOMEM) {
-        api_no_memory(r, "out of memory for a large request");
+        static const char why[] = "out of memory for a large request";
+        bool silent = r->key == WIRE_API_PRODUCE && produce_is_silent(body); /* it stands before the arrays */
+        silent ? api_drop(r, why) : api_no_memory(r, why);
         return;
     }
     if (rc < 0) {

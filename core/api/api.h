@@ -121,7 +121,8 @@ void api_answer(struct api_req *r, const void *response);
 void api_no_answer(struct api_req *r);
 /* Closes the connection; why is a clause for the log. */
 void api_drop(struct api_req *r, const char *why);
-/* Memory ran out: the client is told UNKNOWN_SERVER_ERROR where the answer has a field for it, else as api_drop. */
+/* Memory ran out: the client is told UNKNOWN_SERVER_ERROR, in Produce and ListOffsets of each partition; else, where
+ * the answer has no field for it, as api_drop. The arena's content is gone. */
 void api_no_memory(struct api_req *r, const char *why);
 
 /* ---- small things that handlers share ---- */

@@ -343,11 +343,17 @@ static void prepare_parts(struct produce *p)
     }
 }
 
+bool produce_is_silent(const void *body)
+{
+    return ((const struct wire_produce_request *)body)->acks == 0;
+}
+
 static void handle(struct api_req *r, const void *body)
 {
     struct produce *p = arena_calloc(&r->arena, 1, sizeof *p);
     if (!p || (p->r = r, p->body = body, !prepare(p))) {
-        api_no_memory(r, "out of memory for a produce request");
+        static const char why[] = "out of memory for a produce request";
+        produce_is_silent(body) ? api_drop(r, why) : api_no_memory(r, why);
         return;
     }
     p->pending = 1;

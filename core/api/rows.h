@@ -20,5 +20,6 @@ extern const struct api_row api_describe_client_quotas, api_describe_user_scram_
 
 /* Appends what the loop's produce requests gathered and answers what can be answered. */
 void produce_gathered(struct api_loop *l);
+bool produce_is_silent(const void *body); /* acks=0: no answer is read */
 
 #endif

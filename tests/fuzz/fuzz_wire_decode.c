@@ -43,6 +43,28 @@ static void there_and_back(const struct wire_msg *m, int version, const uint8_t 
     free(second);
 }
 
+/* Any bytes are refused with an answer that decodes, or not at all; what decodes always is. */
+static void refuse(const struct wire_request_head *h)
+{
+    struct arena a;
+    struct wire_out o;
+    struct err e = {0};
+    const struct wire_api *api = h->api;
+    if (h->key != WIRE_API_PRODUCE && h->key != WIRE_API_LIST_OFFSETS)
+        return;
+    void *body = malloc(max_size(api->request->size, api->response->size));
+    CHECK(body);
+    arena_init(&a, 0);
+    wire_out_init(&o, 0);
+    size_t used;
+    bool whole = wire_decode_prefix(api->request, h->version, h->body, h->body_n, &a, body, &used, &e) > 0;
+    int32_t rc = wire_refuse(api, h->version, h->body, h->body_n, -1, &o);
+    CHECK(rc > 0 ? wire_decode(api->response, h->version, o.p, o.n, &a, body, &e) > 0 || !whole : !whole);
+    wire_out_free(&o);
+    arena_free(&a);
+    free(body);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     if (n < 3)
@@ -57,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct err e = {0};
     int32_t rc = wire_get_request_header(data + 3, n - 3, &h, &e);
     CHECK(rc > 0 || e.text[0]);
+    if (rc > 0)
+        refuse(&h);
     if (rc > 0)
         there_and_back(h.api->request, h.version, h.body, h.body_n);
     return 0;

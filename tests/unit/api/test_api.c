@@ -405,6 +405,53 @@ START_TEST(a_large_request_that_finds_no_memory_is_answered_with_an_error)
 }
 END_TEST
 
+/* The answers to these two name an error for each partition alone. */
+START_TEST(a_large_produce_or_list_offsets_request_that_finds_no_memory_names_each_partition)
+{
+    enum { MANY = 20000 };
+    struct wire_produce_request_partition_data *d = calloc(MANY, sizeof *d);
+    struct wire_list_offsets_request_partition *p = calloc(MANY, sizeof *p);
+    struct wire_produce_request_topic_data pt = wire_produce_request_topic_data_default;
+    struct wire_list_offsets_request_topic lt = wire_list_offsets_request_topic_default;
+    struct wire_produce_request produce = wire_produce_request_default;
+    struct wire_list_offsets_request list = wire_list_offsets_request_default;
+    struct wire_produce_response pa;
+    struct wire_list_offsets_response la;
+    begin_with_topic(3);
+    for (int i = 0; i < MANY; i++) {
+        d[i] = wire_produce_request_partition_data_default;
+        p[i] = wire_list_offsets_request_partition_default;
+        d[i].index = p[i].partition_index = i;
+    }
+    pt.name = lt.name = wire_str("t");
+    pt.partition_data.v = d;
+    lt.partitions.v = p;
+    pt.partition_data.n = lt.partitions.n = MANY;
+    produce.acks = -1;
+    produce.timeout_ms = 1000;
+    produce.topic_data.v = &pt;
+    list.topics.v = &lt;
+    produce.topic_data.n = list.topics.n = 1;
+    arena_most_at_once = 64 << 10;
+    int32_t first = cli_send(&one, WIRE_API_PRODUCE, 12, &produce);
+    int32_t second = cli_send(&one, WIRE_API_LIST_OFFSETS, 7, &list);
+    sim_run_for(rig.w, SIM_S);
+    arena_most_at_once = SIZE_MAX;
+    ck_assert_int_eq(cli_recv(&one, WIRE_API_PRODUCE, 12, &pa, 60 * SIM_S), first);
+    ck_assert(pa.responses.n == 1 && pa.responses.v[0].partition_responses.n == MANY);
+    ck_assert_int_eq(pa.responses.v[0].partition_responses.v[MANY - 1].index, MANY - 1);
+    ck_assert_int_eq(pa.responses.v[0].partition_responses.v[MANY - 1].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    ck_assert_int_eq(cli_recv(&one, WIRE_API_LIST_OFFSETS, 7, &la, 60 * SIM_S), second);
+    ck_assert(la.topics.n == 1 && la.topics.v[0].partitions.n == MANY && wire_str_eq(la.topics.v[0].name, lt.name));
+    ck_assert_int_eq(la.topics.v[0].partitions.v[7].partition_index, 7);
+    ck_assert_int_eq(la.topics.v[0].partitions.v[7].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    ck_assert_int_eq(cli_produce(&one, "t", 0, 0, 3), 0);
+    free(d);
+    free(p);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("api");
@@ -423,6 +470,7 @@ int main(void)
     tcase_add_loop_test(t, a_session_ends_when_its_last_partition_is_forgotten, 0, SEEDS);
     tcase_add_loop_test(t, the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_command, 0, SEEDS);
     tcase_add_loop_test(t, an_altered_default_of_all_brokers_reaches_open_partitions, 0, SEEDS);
+    tcase_add_test(t, a_large_produce_or_list_offsets_request_that_finds_no_memory_names_each_partition);
     tcase_add_test(t, a_large_request_that_finds_no_memory_is_answered_with_an_error);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -134,6 +134,61 @@ START_TEST(a_message_with_any_byte_changed_does_no_harm)
 }
 END_TEST
 
+static void refused(const struct wire_msg *m, int version, const void *in, const struct wire_out *o)
+{
+    struct arena a;
+    struct wire_out answer;
+    struct err e = {0};
+    if (m->kind != WIRE_REQUEST || (m->key != WIRE_API_PRODUCE && m->key != WIRE_API_LIST_OFFSETS))
+        return;
+    const struct wire_msg *resp = wire_api(m->key)->response;
+    void *out = new_struct(resp);
+    arena_init(&a, 0);
+    wire_out_init(&answer, 0);
+    ck_assert_int_gt(wire_refuse(wire_api(m->key), version, o->p, o->n, 77, &answer), 0);
+    int32_t rc = wire_decode(resp, version, answer.p, answer.n, &a, out, &e);
+    ck_assert_msg(rc > 0, "%s", e.text);
+    if (m->key == WIRE_API_PRODUCE) {
+        const struct wire_produce_request *q = in;
+        const struct wire_produce_response *r = out;
+        ck_assert_int_eq(r->responses.n, q->topic_data.n);
+        for (int32_t i = 0; i < q->topic_data.n; i++) {
+            ck_assert_int_eq(r->responses.v[i].partition_responses.n, q->topic_data.v[i].partition_data.n);
+            for (int32_t k = 0; k < q->topic_data.v[i].partition_data.n; k++) {
+                ck_assert_int_eq(r->responses.v[i].partition_responses.v[k].error_code, 77);
+                ck_assert_int_eq(r->responses.v[i].partition_responses.v[k].index,
+                                 q->topic_data.v[i].partition_data.v[k].index);
+            }
+        }
+    } else {
+        const struct wire_list_offsets_request *q = in;
+        const struct wire_list_offsets_response *r = out;
+        ck_assert_int_eq(r->topics.n, q->topics.n);
+        for (int32_t i = 0; i < q->topics.n; i++) {
+            ck_assert_int_eq(r->topics.v[i].partitions.n, q->topics.v[i].partitions.n);
+            for (int32_t k = 0; k < q->topics.v[i].partitions.n; k++)
+                ck_assert_int_eq(r->topics.v[i].partitions.v[k].error_code, 77);
+        }
+    }
+    for (size_t cut = 0; cut < o->n; cut++) { /* never more than an answer, and never beyond the end */
+        uint8_t *p = malloc(cut);
+        memcpy(p, o->p, cut);
+        wire_out_reset(&answer);
+        ck_assert_int_lt(wire_refuse(wire_api(m->key), version, p, cut, 77, &answer), 0);
+        ck_assert_uint_eq(answer.n, 0);
+        free(p);
+    }
+    wire_out_free(&answer);
+    arena_free(&a);
+    free(out);
+}
+
+START_TEST(a_request_is_refused_with_an_error_for_each_of_its_elements)
+{
+    every_message(20, 5, refused);
+}
+END_TEST
+
 START_TEST(defaults_are_what_a_decoder_gives_for_missing_fields)
 {
     struct wire_fetch_request r;
@@ -154,6 +209,7 @@ int main(void)
     tcase_add_test(t, every_message_in_every_version_comes_back_as_it_was);
     tcase_add_test(t, a_message_cut_at_any_byte_is_refused);
     tcase_add_test(t, a_message_with_any_byte_changed_does_no_harm);
+    tcase_add_test(t, a_request_is_refused_with_an_error_for_each_of_its_elements);
     tcase_add_test(t, defaults_are_what_a_decoder_gives_for_missing_fields);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
