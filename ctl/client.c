@@ -48,6 +48,10 @@ static int32_t split(const char *address, const char *default_port, char *host, 
     snprintf(port, port_n, "%s", colon ? colon + 1 : default_port);
     if (!host[0] || !port[0])
         return err_set(e, CHRONIK_E_INVAL, "'%s' is not HOST:PORT", address);
+    char *end;
+    unsigned long number = strtoul(port, &end, 10);
+    if (*end || number == 0 || number > UINT16_MAX)
+        return err_set(e, CHRONIK_E_INVAL, "'%s': a port is a number from 1 to 65535", address);
     return CHRONIK_DONE;
 }
 
@@ -144,7 +148,8 @@ static int32_t read_all(struct client *c, void *p, size_t n, struct err *e)
         int64_t k = client_read(c->fd, at, n, c->timeout_ms, e);
         if (k == 0)
             return err_set(e, CHRONIK_E_CLOSED,
-                           "%s closed the connection; is it a Kafka listener? its log has the reason", c->peer);
+                           "%s closed the connection; if it is a listener of the broker, its log has the reason",
+                           c->peer);
         if (k < 0)
             return err_prefix(e, "%s", c->peer);
         at += k;
@@ -162,7 +167,8 @@ static int32_t read_frame(struct client *c, size_t *n, struct err *e)
         return e->code;
     *n = get_be32(head);
     if (*n > FRAME_MAX)
-        return err_set(e, CHRONIK_E_CORRUPT, "%s does not speak Kafka's protocol (a length of %zu)", c->peer, *n);
+        return err_set(e, CHRONIK_E_CORRUPT,
+                       "%s does not speak Kafka's protocol; is --bootstrap one of the broker's listeners?", c->peer);
     if (*n > c->in_cap) {
         uint8_t *bigger = realloc(c->in, *n);
         if (!bigger)

@@ -243,8 +243,9 @@ static bool describe_one(struct session *s, const struct options *o, const char 
         free(offsets.cells);
         return ok;
     }
-    printf("group %s: %s, coordinator %s%s%s\n", group, state, client_peer(s->client), protocol[0] ? ", protocol " : "",
-           protocol);
+    char shown[2][PRINT_CELL];
+    printf("group %s: %s, coordinator %s%s%s\n", print_escaped(group, shown[0], PRINT_CELL), state,
+           client_peer(s->client), protocol[0] ? ", protocol " : "", print_escaped(protocol, shown[1], PRINT_CELL));
     print_table(&members);
     print_table(&offsets);
     return ok;
@@ -341,14 +342,26 @@ static int32_t count_partitions(struct session *s, const char *topic)
     return -1;
 }
 
-/* Where a partition is to stand: "earliest", "latest" or a number; -1 when that is not known. */
+/* Where a partition is to stand: "earliest", "latest" or a number that it holds; -1: it is printed why not. */
 static int64_t target(struct session *s, const struct options *o, int32_t partition)
 {
-    if (strcmp(o->to, "earliest") == 0)
-        return list_offset(s, wire_str(o->topic), partition, EARLIEST);
-    if (strcmp(o->to, "latest") == 0)
-        return list_offset(s, wire_str(o->topic), partition, LATEST);
-    return strtoll(o->to, NULL, 10);
+    bool earliest = strcmp(o->to, "earliest") == 0, latest = strcmp(o->to, "latest") == 0;
+    int64_t start = latest ? 0 : list_offset(s, wire_str(o->topic), partition, EARLIEST);
+    int64_t end = earliest ? 0 : list_offset(s, wire_str(o->topic), partition, LATEST);
+    if (start < 0 || end < 0) {
+        print_failure("partition %d of topic '%s' has no leader here that knows its offsets; nothing was changed",
+                      partition, o->topic);
+        return -1;
+    }
+    if (earliest || latest)
+        return earliest ? start : end;
+    int64_t to = strtoll(o->to, NULL, 10);
+    if (to >= start && to <= end)
+        return to;
+    print_failure("partition %d of topic '%s' goes from offset %" PRId64 " to %" PRId64
+                  ", %s lies outside; choose another --to; nothing was changed",
+                  partition, o->topic, start, end, o->to);
+    return -1;
 }
 
 /* Commits the partitions that `v` names; false: it is printed why not. */
@@ -390,11 +403,8 @@ static bool reset(struct session *s, const struct options *o, struct print_table
         v[i].partition_index = i;
         v[i].committed_offset = target(s, o, i);
         v[i].committed_metadata = wire_str("");
-        if (v[i].committed_offset < 0) {
-            print_failure("partition %d of topic '%s' has no leader here that knows its offsets; nothing was changed",
-                          i, o->topic);
+        if (v[i].committed_offset < 0)
             return false;
-        }
         snprintf(partition, sizeof partition, "%d", i);
         number_text(offset, sizeof offset, v[i].committed_offset);
         print_row(table, o->topic, partition, offset);

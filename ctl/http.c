@@ -43,8 +43,13 @@ int http_call(const struct options *o, const char *method, const char *path, cha
     if (token_header(o, token, sizeof token, e) < 0)
         return e->code;
     int fd = client_dial(o->admin, "9644", o->timeout_ms, e);
-    if (fd < 0)
-        return fd;
+    if (fd < 0) {
+        struct err why = *e;
+        return why.code == CHRONIK_E_INVAL
+                   ? why.code
+                   : err_set(e, why.code, "%s; is the broker running, and is --admin its chronik.admin.listener?",
+                             why.text);
+    }
     snprintf(request, sizeof request,
              "%s %s HTTP/1.0\r\nHost: localhost\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", method, path,
              token);
@@ -52,8 +57,13 @@ int http_call(const struct options *o, const char *method, const char *path, cha
     while (k > 0) {
         if (n + 4096 >= cap) {
             cap = cap ? cap * 2 : 16384;
-            answer = cap > ANSWER_MAX ? NULL : realloc(answer, cap);
-            CHECK(answer);
+            char *bigger = cap > ANSWER_MAX ? NULL : realloc(answer, cap);
+            if (!bigger) {
+                k = err_set(e, CHRONIK_E_TOOBIG,
+                            "the answer has more than %d bytes; is --admin chronik.admin.listener?", ANSWER_MAX);
+                break;
+            }
+            answer = bigger;
         }
         k = client_read(fd, answer + n, cap - n - 1, o->timeout_ms, e);
         n += k > 0 ? (size_t)k : 0;

@@ -18,7 +18,7 @@ static cJSON *ask(const struct options *o, const char *method, const char *path)
     char *body = NULL;
     int status = http_call(o, method, path, &body, &e);
     if (status < 0) {
-        print_failure("%s; is the broker running, and is --admin its chronik.admin.listener?", e.text);
+        print_failure("%s", e.text);
         return NULL;
     }
     cJSON *json = cJSON_Parse(body);

@@ -8,6 +8,28 @@
 #include "ctl/print.h"
 #include "wire/codes.h"
 
+/* C0, DEL, and C1 in UTF-8: what a terminal may take for a command. */
+static bool is_control(const uint8_t *s)
+{
+    return s[0] < 32 || s[0] == 127 || (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
+}
+
+const char *print_escaped(const char *s, char *buf, size_t n)
+{
+    size_t at = 0;
+    for (const uint8_t *c = (const uint8_t *)s; *c && at + 9 < n; c++) {
+        if (!is_control(c)) {
+            buf[at++] = (char)*c;
+            continue;
+        }
+        at += (size_t)snprintf(buf + at, n - at, "\\x%02x", *c);
+        if (*c == 0xc2)
+            at += (size_t)snprintf(buf + at, n - at, "\\x%02x", *++c);
+    }
+    buf[at] = 0;
+    return buf;
+}
+
 void print_row(struct print_table *t, ...)
 {
     va_list ap;
@@ -18,7 +40,7 @@ void print_row(struct print_table *t, ...)
     }
     va_start(ap, t);
     for (int i = 0; i < t->columns; i++)
-        snprintf(t->cells[t->rows * (size_t)t->columns + (size_t)i], PRINT_CELL, "%s", va_arg(ap, const char *));
+        print_escaped(va_arg(ap, const char *), t->cells[t->rows * (size_t)t->columns + (size_t)i], PRINT_CELL);
     va_end(ap);
     t->rows++;
 }
@@ -52,12 +74,12 @@ void print_json(cJSON *o)
 
 int print_failure(const char *fmt, ...)
 {
+    char text[2048], plain[4096];
     va_list ap;
-    fputs("chronikctl: ", stderr);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    fprintf(stderr, "chronikctl: %s\n", print_escaped(text, plain, sizeof plain));
     return 1;
 }
 
@@ -76,6 +98,30 @@ static const char *remedy(int code)
         return "choose a --replication-factor not larger than the number of brokers";
     case KAFKA_INVALID_CONFIG:
         return "correct --config KEY=VALUE";
+    case KAFKA_GROUP_ID_NOT_FOUND:
+        return "chronikctl group list shows what there is";
+    case KAFKA_INVALID_GROUP_ID:
+        return "a group's name has 1 to 400 bytes";
+    case KAFKA_NON_EMPTY_GROUP:
+        return "stop its members first; chronikctl group describe shows them";
+    case KAFKA_GROUP_SUBSCRIBED_TO_TOPIC:
+        return "stop the members that read this topic first; chronikctl group describe shows them";
+    case KAFKA_OFFSET_OUT_OF_RANGE:
+        return "choose an offset between the partition's start and end";
+    case KAFKA_KAFKA_STORAGE_ERROR:
+        return "chronikctl status names the file or the directory that failed";
+    case KAFKA_POLICY_VIOLATION:
+    case KAFKA_TOPIC_DELETION_DISABLED:
+        return "the broker's settings forbid it";
+    case KAFKA_TOPIC_AUTHORIZATION_FAILED:
+    case KAFKA_GROUP_AUTHORIZATION_FAILED:
+    case KAFKA_CLUSTER_AUTHORIZATION_FAILED:
+        return "ask whoever runs the broker for the right to do this";
+    case KAFKA_NOT_LEADER_OR_FOLLOWER:
+    case KAFKA_NOT_COORDINATOR:
+    case KAFKA_COORDINATOR_NOT_AVAILABLE:
+    case KAFKA_COORDINATOR_LOAD_IN_PROGRESS:
+    case KAFKA_REBALANCE_IN_PROGRESS:
     case KAFKA_LEADER_NOT_AVAILABLE:
     case KAFKA_NOT_CONTROLLER:
     case KAFKA_REQUEST_TIMED_OUT:

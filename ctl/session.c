@@ -15,7 +15,10 @@ static bool open_at(struct session *s, const char *bootstrap, int timeout_ms)
     if (client_open(bootstrap, timeout_ms, &s->client, &s->e) == CHRONIK_DONE)
         return true;
     arena_free(&s->arena);
-    print_failure("%s; is the broker running, and is --bootstrap its address?", s->e.text);
+    print_failure("%s%s", s->e.text,
+                  s->e.code == CHRONIK_E_CLOSED || s->e.code == CHRONIK_E_NOTFOUND || s->e.code == CHRONIK_E_TIMEDOUT
+                      ? "; is the broker running, and is --bootstrap its address?"
+                      : "");
     return false;
 }
 
@@ -63,7 +66,33 @@ bool session_call(struct session *s, int key, const void *request, void *respons
     return false;
 }
 
+/* Bytes of the character at p, 0 when it is none (or a NUL, which ends a text). */
+static size_t utf8_length(const uint8_t *p, size_t n)
+{
+    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    if (p[0] == 0 || len == 0 || len > n || (p[0] >= 0x80 && p[0] < 0xc2))
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool no_character = (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf4 && p[1] >= 0x90);
+    return overlong || no_character ? 0 : len;
+}
+
 void text_of(struct wire_str s, char *buf, size_t n)
 {
-    snprintf(buf, n, "%.*s", s.n > 0 ? s.n : 0, s.n > 0 ? s.p : "");
+    static const char unknown[] = "\xef\xbf\xbd"; /* U+FFFD: JSON must be UTF-8 whatever a broker sends */
+    size_t at = 0, left = s.n > 0 ? (size_t)s.n : 0, taken;
+    for (const uint8_t *p = (const uint8_t *)s.p; left > 0; p += taken, left -= taken) {
+        size_t len = utf8_length(p, left);
+        const void *from = len ? (const void *)p : unknown;
+        size_t bytes = len ? len : sizeof unknown - 1;
+        taken = len ? len : 1;
+        if (at + bytes >= n)
+            break;
+        memcpy(buf + at, from, bytes);
+        at += bytes;
+    }
+    buf[at] = 0;
 }

@@ -38,7 +38,7 @@ int status_show(const struct options *o)
         return 1;
     int status = http_call(o, "GET", "/status", &body, &e);
     if (status < 0)
-        return print_failure("%s; is the broker running, and is --admin its chronik.admin.listener?", e.text);
+        return print_failure("%s", e.text);
     cJSON *json = cJSON_Parse(body);
     free(body);
     if (status != 200 || !json) {

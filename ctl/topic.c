@@ -186,16 +186,18 @@ static void config_json(void *o, const char *name, const char *value)
 
 static void config_line(void *arg, const char *name, const char *value)
 {
-    printf("  %s=%s\n", name, value);
+    char shown[2 * 4096];
+    printf("  %s=%s\n", name, print_escaped(value, shown, sizeof shown));
 }
 
 static void describe_table(const struct wire_metadata_response_topic *t, const struct wire_describe_configs_response *c)
 {
     struct print_table table = {.columns = 6};
-    char name[PRINT_CELL], id[UUID_TEXT];
+    char name[PRINT_CELL], shown[PRINT_CELL], id[UUID_TEXT];
     text_of(t->name, name, sizeof name);
     uuid_text(&t->topic_id, id);
-    printf("topic %s  id %s  partitions %d  replicas %d%s\n", name, id, t->partitions.n, replication_of(t),
+    print_escaped(name, shown, sizeof shown);
+    printf("topic %s  id %s  partitions %d  replicas %d%s\n", shown, id, t->partitions.n, replication_of(t),
            t->is_internal ? "  internal" : "");
     each_config(c, config_line, NULL);
     print_row(&table, "PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "OFFLINE");

@@ -87,6 +87,17 @@ static bool is_controller(struct work *w, const char *name)
     return false;
 }
 
+/* Why a text is no endpoint. */
+static void refuse_endpoint(struct work *w, enum config_id id, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    if (strstr(text, "://") && digits > 0 && colon[1 + digits] == 0 && strtoul(colon + 1, NULL, 10) > UINT16_MAX)
+        refuse(w, id, "'%.200s': the port %.20s is out of range; choose one from 0 to 65535", text, colon + 1);
+    else
+        refuse(w, id, "'%.200s' is not of the form NAME://host:port", text);
+}
+
 /* The protocol that a listener's name stands for; false when the map has no entry. */
 static bool protocol_of(struct work *w, const char *name, char *out, size_t n)
 {
@@ -134,7 +145,7 @@ static void check_advertised(struct work *w)
     for (size_t i = 0; i < l->n; i++) {
         struct endpoint a, b;
         if (!parse_endpoint(l->item[i], &a)) {
-            refuse(w, CFG_ADVERTISED_LISTENERS, "'%s' is not of the form NAME://host:port", l->item[i]);
+            refuse_endpoint(w, CFG_ADVERTISED_LISTENERS, l->item[i]);
             continue;
         }
         bool known = false;
@@ -215,7 +226,7 @@ static void take_listener(struct work *w, const char *text)
 {
     struct endpoint own;
     if (!parse_endpoint(text, &own)) {
-        refuse(w, CFG_LISTENERS, "'%.200s' is not of the form NAME://host:port", text);
+        refuse_endpoint(w, CFG_LISTENERS, text);
         return;
     }
     check_conflict(w, &own);

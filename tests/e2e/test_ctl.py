@@ -2,6 +2,7 @@
 """test_ctl.py: chronikctl against a running broker: topics, status, exit statuses, and sentences for what goes wrong."""
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -59,8 +60,43 @@ def groups_are_listed_described_reset_and_deleted(work):
     _, err = ctl(b, "group", "delete", "nobody", status=1)
     check("nobody" in err and "GROUP_ID_NOT_FOUND" in err, err)
     ctl(b, "group", "reset-offsets", "readers", "--to", "sideways", status=2)
+    for beyond in ("5", "99999999999999999999"):
+        _, err = ctl(b, "group", "reset-offsets", "readers", "--topic", "orders", "--to", beyond, status=1)
+        check("from offset 0 to" in err and "nothing was changed" in err, err)
+    one = json.loads(ctl(b, "group", "describe", "readers", "--format", "json")[0])[0]
+    check({p["offset"] for p in one["offsets"]} == {0, 4}, f"an offset was changed: {one}")
     ctl(b, "group", "delete", "readers")
     check(json.loads(ctl(b, "group", "list", "--format", "json")[0]) == [], "the group is still there")
+
+
+@tests.test
+def names_from_the_broker_do_not_steer_the_terminal(work):
+    b = tests.broker(work, settings={"group.initial.rebalance.delay.ms": "0"}).start()
+    produce(b, "t", [b"a"])
+    name = "red\x1b[31m\r\u009bname"
+    kcat(b, "-G", name, "-X", "auto.offset.reset=earliest", "-e", "t")
+    listed = json.loads(ctl(b, "group", "list", "--format", "json")[0])
+    check([g["group"] for g in listed] == [name], f"listed: {listed}")
+    for args in (("list",), ("describe", name)):
+        out, _ = ctl(b, "group", *args)
+        check(not any(c in out for c in "\x1b\r\u009b") and "\\x1b[31m\\x0d" in out, f"group {args}: {out!r}")
+
+
+@tests.test
+def a_remedy_fits_what_went_wrong(work):
+    b = tests.broker(work).start()
+    closed = socket.create_server(("127.0.0.1", 0))
+    dead = closed.getsockname()[1]
+    closed.close()
+    for args, says, says_not in (
+            (("group", "describe", "nobody"), "group list", "log"),
+            (("topic", "list", "--bootstrap", f"127.0.0.1:{dead}"), "is the broker running", "listeners"),
+            (("topic", "list", "--bootstrap", f"127.0.0.1:{b.admin_port}"), "one of the broker's listeners", "running"),
+            (("topic", "list", "--bootstrap", "127.0.0.1:99999"), "from 1 to 65535", "running"),
+            (("status", "--admin", f"127.0.0.1:{dead}"), "is the broker running", "HTTP"),
+            (("status", "--admin", b.address), "is --admin chronik.admin.listener?", "running")):
+        _, err = ctl(b, *args, status=1)
+        check(says in err and says_not not in err and err.count("\n") == 1, f"{args}: {err}")
 
 
 @tests.test

@@ -72,21 +72,16 @@ END_TEST
 
 START_TEST(malformed_and_contradicting_listeners_are_refused)
 {
-    static const char *const bad[] = {"PLAINTEXT",
-                                      "PLAINTEXT://",
-                                      "PLAINTEXT://host",
-                                      "PLAINTEXT://host:",
-                                      "://a:1",
-                                      "PLAINTEXT://host:65536",
-                                      "PLAINTEXT://host:9x",
-                                      "PLAINTEXT://::1:9092",
-                                      "PLAINTEXT://[::1:9092",
-                                      "PLAINTEXT://[]:9092"};
+    static const char *const bad[] = {
+        "PLAINTEXT",           "PLAINTEXT://",         "PLAINTEXT://host",      "PLAINTEXT://host:",  "://a:1",
+        "PLAINTEXT://host:9x", "PLAINTEXT://::1:9092", "PLAINTEXT://[::1:9092", "PLAINTEXT://[]:9092"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         char file[200];
         snprintf(file, sizeof file, "listeners=%s\n", bad[i]);
         fixture_refused(file, "is not of the form NAME://host:port");
     }
+    fixture_refused("listeners=PLAINTEXT://host:65536\n", "the port 65536 is out of range; choose one from 0 to 65535");
+    fixture_refused("advertised.listeners=PLAINTEXT://host:99999999999999999999\n", "is out of range");
     fixture_refused("listeners=\n", "there is no listener for clients");
     fixture_refused("listeners=CONTROLLER://127.0.0.1:9093\n", "there is no listener for clients");
     fixture_refused("listeners=A://127.0.0.1:1\n", "has no entry for the listener A; add A:PLAINTEXT");
