@@ -74,9 +74,19 @@ static int32_t read_all(struct os_file *f, const char *path, char **text, size_t
     return CHRONIK_DONE;
 }
 
+/* A pipe has no size to read, and opening one may wait for ever. A world without types of files has regular ones. */
+static bool is_regular(struct os *os, const char *path)
+{
+    enum { TYPE = 0170000, REGULAR = 0100000 };
+    struct os_stat st;
+    return os_lookup(os, path, &st) < 0 || (st.mode & TYPE) == 0 || (st.mode & TYPE) == REGULAR;
+}
+
 int32_t config_read_file(struct config *c, struct os *os, const char *path, struct err *e)
 {
     struct os_file *f;
+    if (!is_regular(os, path))
+        return err_set(e, CHRONIK_E_INVAL, "%s: it is no regular file; name the server.properties to read", path);
     int32_t r = os_open(os, path, OS_READ, &f);
     if (r < 0)
         return err_set(e, r, "%s: %s", path,

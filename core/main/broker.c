@@ -9,6 +9,7 @@
 #include "coord/coord.h"
 #include "coord/expiry.h"
 #include "main/admin_parts.h"
+#include "main/descriptors.h"
 #include "main/meta_routes.h"
 #include "main/dynamic.h"
 #include "main/reconcile_ops.h"
@@ -27,6 +28,7 @@ struct broker {
     struct broker_options o;
     struct os *os;
     struct datadirs dirs;
+    struct descriptors descriptors;
     struct plugin_host *store_host, *meta_host;
     chronik_store *store;
     struct os_exec *low;
@@ -54,14 +56,20 @@ struct broker {
 
 /* ---- small steps ---- */
 
+/* A module's settings, and what it is given a share of. */
 static int32_t config_i64_of(void *arg, const char *key, int64_t *out)
 {
-    return config_get_i64(arg, key, out);
+    const struct broker *b = arg;
+    if (strcmp(key, "chronik.descriptors.data") != 0)
+        return config_get_i64(b->o.config, key, out);
+    *out = b->descriptors.data;
+    return CHRONIK_DONE;
 }
 
 static int32_t config_str_of(void *arg, const char *key, const char **out)
 {
-    return config_get_str(arg, key, out);
+    const struct broker *b = arg;
+    return config_get_str(b->o.config, key, out);
 }
 
 static void module_fatal(void *arg, int32_t code, const char *text)
@@ -82,7 +90,7 @@ static int32_t make_host(struct broker *b, const char *module, const struct plug
     struct plugin_host_config cfg = {
         .os = b->os,
         .module = module,
-        .settings = {.arg = b->o.config, .i64 = config_i64_of, .str = config_str_of},
+        .settings = {.arg = b, .i64 = config_i64_of, .str = config_str_of},
         .dirs = dirs,
         .n_dirs = n,
         .arg = b,
@@ -129,7 +137,8 @@ static int32_t open_dirs(struct broker *b, struct err *e)
     if (id && !uuid_parse(id, strlen(id), &want))
         return err_set(e, CHRONIK_E_INVAL, "chronik.cluster.id=%s: an id is 22 characters of URL-safe base64", id);
     int32_t rc = datadirs_open(b->os, (const char *const *)l->item, (uint32_t)l->n,
-                               (int32_t)config_i64(b->o.config, CFG_NODE_ID), &want, &b->dirs, e);
+                               (int32_t)config_i64(b->o.config, CFG_NODE_ID),
+                               config_bool(b->o.config, CFG_CHRONIK_FORMAT_DIRECTORIES), &want, &b->dirs, e);
     if (rc > 0)
         rc = datadirs_find_meta(b->os, &b->dirs, b->o.meta->desc.name,
                                 b->o.meta->desc.capabilities & CHRONIK_CAP_DURABLE, e);
@@ -261,9 +270,8 @@ static int32_t open_meta(struct broker *b, struct err *e)
         return e->code;
     char checkpoint[4200];
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint", home->path);
-    struct chronik_uuid ids[64];
-    uint32_t n_ids = (uint32_t)min_i64(b->dirs.n, (int64_t)ARRAY_LEN(ids));
-    for (uint32_t i = 0; i < n_ids; i++)
+    struct chronik_uuid ids[DATADIRS_MOST];
+    for (uint32_t i = 0; i < b->dirs.n; i++)
         ids[i] = b->dirs.v[i].id;
     struct meta_feature first[8];
     uint32_t n_first = 0;
@@ -282,7 +290,7 @@ static int32_t open_meta(struct broker *b, struct err *e)
                  .endpoints = b->endpoints,
                  .n_endpoints = b->n_endpoints,
                  .dirs = ids,
-                 .n_dirs = n_ids,
+                 .n_dirs = b->dirs.n,
                  .features = first,
                  .n_features = n_first},
         .join = true,
@@ -346,7 +354,7 @@ static int32_t open_net(struct broker *b, struct err *e)
         .max_queued = (uint64_t)max_i64(config_i64(c, CFG_QUEUED_MAX_REQUEST_BYTES), 0),
         .max_connections = (uint32_t)min_i64(config_i64(c, CFG_MAX_CONNECTIONS), UINT32_MAX),
         .max_connections_per_ip = (uint32_t)min_i64(config_i64(c, CFG_MAX_CONNECTIONS_PER_IP), UINT32_MAX),
-        .reserve_files = (uint32_t)config_i64(c, CFG_CHRONIK_DESCRIPTORS_RESERVE),
+        .reserve_files = (uint32_t)(os_file_limit(b->os) - b->descriptors.clients),
         .idle_ns = config_i64(c, CFG_CONNECTIONS_MAX_IDLE_MS) * 1000000,
     };
     struct net_handler h;
@@ -413,7 +421,10 @@ static int32_t open_admin(struct broker *b, struct err *e)
 
 static int32_t start(struct broker *b, struct err *e)
 {
-    int32_t rc = open_dirs(b, e);
+    int32_t rc = descriptors_share(os_file_limit(b->os), config_i64(b->o.config, CFG_CHRONIK_DESCRIPTORS_RESERVE),
+                                   config_i64(b->o.config, CFG_MAX_CONNECTIONS), &b->descriptors, e);
+    if (rc > 0)
+        rc = open_dirs(b, e);
     if (rc > 0)
         rc = open_store(b, e);
     if (rc < 0)

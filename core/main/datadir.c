@@ -5,12 +5,15 @@
  * mounted is missed; written again when the set grows. */
 #include "main/datadir.h"
 
+#include "base/log.h"
 #include "base/uuid.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DIRS_MOST = 512, PROPERTIES_MOST = 512 + DIRS_MOST * UUID_TEXT };
+LOG_SUBSYSTEM("main");
+
+enum { PROPERTIES_MOST = 4096 + DATADIRS_MOST * UUID_TEXT };
 
 static bool is_zero(const struct chronik_uuid *id)
 {
@@ -198,6 +201,56 @@ static int32_t check_named(const struct datadirs *all, struct datadir *d, const 
     return CHRONIK_DONE;
 }
 
+/* ---- whose it is ---- */
+
+/* Root may write everywhere, and would leave files that the owner can neither read nor remove. Of everybody else the
+ * system asks whether they may. */
+static int32_t check_owner(struct os *os, const struct datadir *d, struct err *e)
+{
+    char path[4200];
+    struct os_stat st;
+    const char *const names[] = {"", "/meta.properties", "/.lock"};
+    for (size_t i = 0; i < ARRAY_LEN(names) && os_user(os) == 0; i++) {
+        snprintf(path, sizeof path, "%s%s", d->path, names[i]);
+        if (os_lookup(os, path, &st) > 0 && st.uid != 0)
+            return err_set(e, CHRONIK_E_PERM,
+                           "data directory %s: %s belongs to user %u, but this is root: start as that user, give the "
+                           "directory to root (chown -R root %s) or set log.dirs",
+                           d->path, path, st.uid, d->path);
+    }
+    return CHRONIK_DONE;
+}
+
+/* What Kafka itself keeps in a log directory: it is no empty one, and nothing in it can be read. */
+static int32_t check_foreign(struct os *os, const struct datadir *d, struct err *e)
+{
+    char path[4200];
+    struct os_stat st;
+    const char *const names[] = {"__cluster_metadata-0", "bootstrap.checkpoint", "recovery-point-offset-checkpoint"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", d->path, names[i]);
+        if (os_lookup(os, path, &st) > 0)
+            return err_set(e, CHRONIK_E_STALE,
+                           "data directory %s belongs to Apache Kafka (%s), whose files chronik does not read; set "
+                           "log.dirs to another one",
+                           d->path, names[i]);
+    }
+    return CHRONIK_DONE;
+}
+
+/* An empty directory may be the place of a disk that is not mounted: who wants that told apart from a first start says
+ * so, once every directory has been prepared. */
+static int32_t check_formatted(struct os *os, const struct datadir *d, struct err *e)
+{
+    if (is_formatted(os, d->path))
+        return CHRONIK_DONE;
+    return err_set(
+        e, CHRONIK_E_NOTFOUND,
+        "data directory %s holds no meta.properties, and chronik.format.directories=false: mount its disk or "
+        "correct log.dirs; for a first start on it set chronik.format.directories=true",
+        d->path);
+}
+
 /* Makes and writes nothing, and leaves a file that cannot be judged to those who read it under the lock. */
 static int32_t check_present(struct os *os, struct datadirs *all, struct err *e)
 {
@@ -229,19 +282,22 @@ static int32_t lock_dir(struct os *os, struct datadir *d, struct err *e)
                                             : "the lock file cannot be made");
     rc = os_lock(d->lock);
     if (rc < 0)
-        return err_set(e, rc, "data directory %s is in use by another process; stop that one or set log.dirs", d->path);
+        return err_set(e, rc,
+                       "data directory %s is in use by another process, or named twice in log.dirs; stop that one or "
+                       "correct log.dirs",
+                       d->path);
     return CHRONIK_DONE;
 }
 
-int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
+int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id, bool format,
                       const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e)
 {
     *out = (struct datadirs){.v = calloc(n, sizeof *out->v), .n = n, .cluster_id = *cluster_id, .node_id = node_id};
     if (!out->v)
         return err_set(e, CHRONIK_E_NOMEM, "out of memory for %u data directories", n);
-    if (n > DIRS_MOST)
+    if (n > DATADIRS_MOST)
         return err_set(e, CHRONIK_E_INVAL, "%u data directories are more than %d; name fewer in log.dirs", n,
-                       DIRS_MOST);
+                       DATADIRS_MOST);
     for (uint32_t i = 0; i < n; i++)
         if (!(out->v[i].path = strdup(paths[i])))
             return err_set(e, CHRONIK_E_NOMEM, "out of memory for %u data directories", n);
@@ -250,7 +306,13 @@ int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32
         return rc;
     for (uint32_t i = 0; i < n; i++) {
         struct datadir *d = &out->v[i];
-        rc = datadir_make(os, d->path, e);
+        rc = check_owner(os, d, e);
+        if (rc > 0)
+            rc = check_foreign(os, d, e);
+        if (rc > 0 && !format)
+            rc = check_formatted(os, d, e);
+        if (rc > 0)
+            rc = datadir_make(os, d->path, e);
         if (rc > 0)
             rc = lock_dir(os, d, e);
         if (rc > 0)
@@ -340,7 +402,7 @@ static void draw_id(struct os *os, struct chronik_uuid *id)
 }
 
 /* "id,id": every directory whose id is on disk, and d's. Returns how many. */
-static uint32_t list_ids(const struct datadirs *all, const struct datadir *d, char out[DIRS_MOST * UUID_TEXT])
+static uint32_t list_ids(const struct datadirs *all, const struct datadir *d, char out[DATADIRS_MOST * UUID_TEXT])
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < all->n; i++) {
@@ -355,7 +417,8 @@ static uint32_t list_ids(const struct datadirs *all, const struct datadir *d, ch
 
 static int32_t write_properties(struct os *os, const struct datadirs *all, struct datadir *d, struct err *e)
 {
-    char tmp[4200], path[4200], text[PROPERTIES_MOST], ids[DIRS_MOST * UUID_TEXT], cluster[UUID_TEXT], dir[UUID_TEXT];
+    char tmp[4200], path[4200], text[PROPERTIES_MOST], ids[DATADIRS_MOST * UUID_TEXT], cluster[UUID_TEXT],
+        dir[UUID_TEXT];
     struct os_file *f;
     snprintf(tmp, sizeof tmp, "%s/meta.properties.tmp", d->path);
     snprintf(path, sizeof path, "%s/meta.properties", d->path);
@@ -396,8 +459,10 @@ int32_t datadirs_format(struct os *os, struct datadirs *all, bool learns, struct
         struct datadir *d = &all->v[i];
         if (!d->fresh && (!d->learns || is_zero(&all->cluster_id)))
             continue;
-        if (d->fresh)
+        if (d->fresh) {
             draw_id(os, &d->id);
+            log_info("data directory %s is new: it is prepared", d->path);
+        }
         d->learns = is_zero(&all->cluster_id);
         int32_t rc = write_properties(os, all, d, e);
         if (rc < 0)

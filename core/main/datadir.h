@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "os/os.h"
 
+enum { DATADIRS_MOST = 64 };
+
 struct datadir {
     char *path;             /* absolute */
     struct chronik_uuid id; /* directory.id */
@@ -28,9 +30,9 @@ struct datadirs {
 };
 
 /* Makes (with parents), locks and checks each of `paths`, when none that they name is missing (else E_NOTFOUND).
- * `cluster_id` zero: whatever the directories say. Writes nothing but lock files. A refusal is one sentence with the
- * path and the remedy. */
-int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id,
+ * `format` false: one without meta.properties is refused, too. `cluster_id` zero: whatever the directories say. Writes
+ * nothing but lock files. A refusal is one sentence with the path and the remedy. */
+int32_t datadirs_open(struct os *os, const char *const *paths, uint32_t n, int32_t node_id, bool format,
                       const struct chronik_uuid *cluster_id, struct datadirs *out, struct err *e);
 /* Finds the directory with the metadata, wherever it stands in log.dirs; none: the first. E_STALE: several have some,
  * or another module keeps them. `engine`: the module that is to keep them, which is the name of its folder; only one

@@ -232,6 +232,11 @@ int32_t os_disk_free(struct os *os, const char *path, uint64_t *free_bytes, uint
     return os->file->disk_free(os, path, free_bytes, total_bytes);
 }
 
+uint32_t os_user(struct os *os)
+{
+    return os->file->user(os);
+}
+
 /* ---- sockets ---- */
 
 int32_t os_listen(struct os *os, const char *address, int backlog, struct os_sock **out, uint16_t *port, struct err *e)

@@ -93,6 +93,7 @@ int32_t os_sync_dir(struct os *os, const char *path);
 int32_t os_lookup(struct os *os, const char *path, struct os_stat *out); /* E_NOTFOUND */
 int32_t os_list(struct os *os, const char *path, void (*each)(void *arg, const char *name, bool is_dir), void *arg);
 int32_t os_disk_free(struct os *os, const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
+uint32_t os_user(struct os *os); /* the id of the user who owns what is made here; 0: root */
 
 /* A write and/or sync in the order of the executor: it occupies e until done (in the simulator for a virtual latency,
  * while other executors run), then op->done runs on e. */

@@ -52,6 +52,7 @@ struct os_file_ops {
     int32_t (*lookup)(struct os *os, const char *path, struct os_stat *out);
     int32_t (*list)(struct os *os, const char *path, void (*each)(void *arg, const char *name, bool is_dir), void *arg);
     int32_t (*disk_free)(struct os *os, const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
+    uint32_t (*user)(struct os *os);
 };
 
 struct os_net_ops {

@@ -289,6 +289,11 @@ static int32_t real_disk_free(struct os *os, const char *path, uint64_t *free_by
     return CHRONIK_DONE;
 }
 
+static uint32_t real_user(struct os *os)
+{
+    return geteuid();
+}
+
 const struct os_file_ops real_file_ops = {
     .open = real_open,
     .close = real_close,
@@ -309,4 +314,5 @@ const struct os_file_ops real_file_ops = {
     .lookup = real_lookup,
     .list = real_list,
     .disk_free = real_disk_free,
+    .user = real_user,
 };

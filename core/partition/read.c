@@ -74,8 +74,8 @@ int16_t part_read(struct part *p, struct part_read *r)
     r->cold = got == CHRONIK_E_AGAIN && !r->may_wait;
     if (r->cold)
         return KAFKA_NONE;
-    if (got < 0)
-        return part_store_error(got);
+    if (got < 0) /* a consumer gives up at a code that it does not know of a fetch */
+        return got == CHRONIK_E_BUSY ? KAFKA_KAFKA_STORAGE_ERROR : part_store_error(got);
     r->n_ranges = q.n_ranges;
     r->bytes = q.bytes;
     r->pin = q.pin;

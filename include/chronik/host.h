@@ -99,7 +99,9 @@ struct chronik_host {
     void (*metric_observe)(struct chronik_metric *m, int64_t ns);
 
     /* -- settings -- keys of the module's schema, and the broker keys "node.id", "chronik.flush", "log.*",
-     * "flush.*" as far as they exist. E_NOTFOUND for unknown keys. Strings live as long as the host. */
+     * "flush.*" as far as they exist; "chronik.descriptors.data": how many files of data the module may hold open, of
+     * the limit of the process, for a module that opens many. E_NOTFOUND for unknown keys. Strings live as long as the
+     * host. */
     int32_t (*config_i64)(void *ctx, const char *key, int64_t *out);
     int32_t (*config_str)(void *ctx, const char *key, const char **out);
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """test_command_line.py: what a user sees of the program without a running broker."""
 import os
+import random
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -90,6 +91,31 @@ def wrong_usage_ends_with_status_2_and_a_sentence(work):
         check(status == 2 and err.startswith("chronik: ") and err.count("\n") == 1, f"{args}: {status} {err}")
     status, _, err = chronik(os.path.join(work, "missing.properties"), "--check-config")
     check(status == 1 and "missing.properties: there is no such file" in err, err)
+
+
+@tests.test
+def what_is_no_file_of_settings_is_refused_with_one_sentence(work):
+    garbage, pipe = os.path.join(work, "garbage"), os.path.join(work, "pipe")
+    with open(garbage, "wb") as f:
+        f.write(random.Random(1).randbytes(100000))
+    os.mkfifo(pipe)
+    for path in (garbage, pipe, work, "/dev/zero", ""):
+        status, _, err = chronik(path, "--check-config")
+        check(status == 1 and err.startswith("chronik: ") and path in err and err.count("\n") == 1, f"{path}: {status} {err[:300]}")
+
+
+@tests.test
+def odd_overrides_are_refused_with_one_sentence(work):
+    for args, words in ((["--override"], "KEY=VALUE"), (["--override", "=1"], "KEY=VALUE"), (["--override="], "KEY=VALUE"),
+                        (["--override", "num.partitions"], "KEY=VALUE"), (["--meta="], "module"), (["--store", ""], "module")):
+        status, _, err = chronik(*args, "--check-config")
+        check(status in (1, 2) and words in err and err.count("\n") == 1, f"{args}: {status} {err[:300]}")
+    for setting, words in (("num.partitions=", "num.partitions"), ("num.partitions=99999999999999999999", "num.partitions"),
+                           ("no.such.key=1", "no.such.key"), ("listeners=PLAINTEXT://127.0.0.1:65536", "out of range"),
+                           ("listeners=" + "x" * 100000, "NAME://host:port"), ("log.dirs=", "log.dirs"),
+                           ("\x1b[31m=1", "unknown key")):
+        status, _, err = chronik("--override", setting, "--check-config")
+        check(status == 1 and words in err and len(err) < 2000, f"{setting[:50]}: {status} {err[:300]}")
 
 
 tests.main()

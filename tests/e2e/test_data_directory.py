@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """test_data_directory.py: a data directory that the broker must not use: one sentence with path and remedy, no harm."""
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import Tests, check, consume, other_user, produce  # noqa: E402
+from harness import CHRONIK, Tests, check, consume, other_user, produce, wait_for  # noqa: E402
 
 tests = Tests()
 FIRST, OTHER = "Zmlyc3QgY2x1c3RlciAxNg", "b3RoZXIgY2x1c3RlciAxNg"
@@ -52,17 +53,66 @@ def d2_a_flipped_bit_in_the_metadata_log_refuses_the_start(work):
     produce(b, "t", [b"1"])
     b.kill()
     path = os.path.join(b.data, "meta-local", "log", "00000000.log")
-    with open(path, "r+b") as f:
-        f.seek(22)
-        was = f.read(1)
-        f.seek(22)
-        f.write(bytes([was[0] ^ 4]))
+    flip(path, 22)
     b.refused("00000000.log", "offset", "damaged", "restore")
-    with open(path, "r+b") as f:
-        f.seek(22)
-        f.write(was)
+    flip(path, 22)
     b.start()
     check(consume(b, "t") == [b"1"], "the data was harmed")
+
+
+def flip(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        was = f.read(1)
+        f.seek(at)
+        f.write(bytes([was[0] ^ 4]))
+
+
+@tests.test
+def d2_a_flipped_bit_in_the_metadata_snapshot_refuses_the_start_though_the_checkpoint_is_right(work):
+    b = tests.broker(work, settings={"chronik.meta-local.file.bytes": "65536"}).start()
+    produce(b, "t", [b"1"])
+    ctl = os.path.join(os.path.dirname(CHRONIK), "chronikctl")
+    for n in range(16):  # enough that the log uses its first file again
+        names = [f"{n}-{k}-" + "x" * 200 for k in range(50)]
+        subprocess.run([ctl, "--bootstrap", b.address, "topic", "create", *names], check=True, timeout=60, capture_output=True)
+        if n == 7:
+            subprocess.run([ctl, "--admin", f"127.0.0.1:{b.admin_port}", "meta", "snapshot"], check=True, timeout=20,
+                           capture_output=True)
+    for end in (b.kill, b.stop):
+        end()
+        path = os.path.join(b.data, "meta-local", "snapshot")
+        flip(path, os.path.getsize(path) // 2)
+        b.refused(path, "offset", "damaged", "restore")
+        flip(path, os.path.getsize(path) // 2)
+        b.start()
+        check(consume(b, "t") == [b"1"], "the data was harmed")
+    b.stop()
+    os.unlink(path)  # as the sentence says
+    b.start()
+    wait_for("another snapshot", lambda: os.path.exists(path))  # without one, only the checkpoint leads to the present state
+    check(consume(b, "t") == [b"1"], "the data was harmed")
+
+
+@tests.test
+def d2_a_log_that_ends_before_the_checkpoint_is_refused(work):
+    """Cut exactly between two groups, it looks like one that was never longer."""
+    b = tests.broker(work).start()
+    for n in range(5):
+        produce(b, "t", [b"%d" % n])
+    b.stop()
+    path = os.path.join(b.data, "wal", "00000000.log")
+    with open(path, "r+b") as f:
+        data = f.read()
+        groups = [at for at in range(512, len(data), 512) if data[at:at + 4] == b"CKGR"]
+        check(len(groups) > 4, f"only {len(groups)} groups were written")
+        f.seek(groups[3])
+        f.write(bytes(len(data) - groups[3]))
+    b.refused(path.removesuffix("/00000000.log"), "00000000.log", "offset", "had been synced", "restore")
+    with open(path, "wb") as f:
+        f.write(data)
+    b.start()
+    check(consume(b, "t") == [b"%d" % n for n in range(5)], "the data was harmed")
 
 
 @tests.test
@@ -74,6 +124,89 @@ def a_directory_of_another_owner_is_refused(work):
     b = tests.broker(home, user=uid, program=program)
     os.mkdir(b.data, 0o700)  # root's
     b.refused(b.data)
+
+
+def has_owner(path, uid):
+    return all(os.lstat(os.path.join(folder, name)).st_uid == uid
+               for folder, folders, files in os.walk(path) for name in [".", *folders, *files])
+
+
+@tests.test
+def root_does_not_take_over_the_directory_of_another_user(work):
+    uid, program = other_user(work)
+    home = sub(work, "home")
+    os.chown(home, uid, uid)
+    b = tests.broker(home, user=uid, program=program).start()
+    produce(b, "t", [b"1"])
+    b.stop()
+    b.user = None  # root
+    b.refused(b.data, f"belongs to user {uid}", "chown")
+    check(has_owner(b.data, uid), "root has left files of its own")
+    empty = sub(work, "empty")
+    os.chown(empty, uid, uid)
+    c = tests.broker(sub(work, "c"), settings={"log.dirs": empty})
+    c.refused(empty, f"belongs to user {uid}", "chown")
+    check(os.listdir(empty) == [], "root has written into the directory")
+    b.user = uid
+    b.start()
+    check(consume(b, "t") == [b"1"], "the data was harmed")
+
+
+@tests.test
+def a_directory_of_kafka_itself_is_refused(work):
+    b = tests.broker(work)
+    os.makedirs(os.path.join(b.data, "__cluster_metadata-0"))
+    b.refused(b.data, "Apache Kafka", "log.dirs")
+    check(os.listdir(b.data) == ["__cluster_metadata-0"], "something was written there")
+
+
+@tests.test
+def an_empty_directory_can_be_told_from_an_unmounted_disk(work):
+    b = tests.broker(work).start()
+    produce(b, "t", [b"1"])
+    b.stop()
+    b.settings["chronik.format.directories"] = "false"
+    b.start()
+    check(consume(b, "t") == [b"1"], "a prepared directory is not taken")
+    b.stop()
+    away = os.path.join(work, "away")
+    os.rename(b.data, away)
+    b.refused(b.data, "chronik.format.directories=false", "mount")
+    os.mkdir(b.data)
+    b.refused(b.data, "mount")
+    check(os.listdir(b.data) == [], "the refused start has written into the empty directory")
+
+
+@tests.test
+def a_directory_named_twice_is_refused(work):
+    path = os.path.join(work, "a")
+    tests.broker(work, settings={"log.dirs": f"{path},{path}/"}).refused(path, "named twice")
+
+
+@tests.test
+def a_directory_with_the_id_of_another_one_is_refused(work):
+    b = tests.broker(work).start()
+    b.stop()
+    path = os.path.join(b.data, "meta.properties")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    own = property_of(b.data, "directory.id")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace(own, OTHER))
+    b.refused(b.data, "meta.properties", "restore")
+
+
+@tests.test
+def sixty_four_directories_are_taken_and_more_are_refused(work):
+    dirs = [os.path.join(work, f"d{n}") for n in range(65)]
+    b = tests.broker(work, settings={"log.dirs": ",".join(dirs)})
+    b.refused("65 data directories are more than 64")
+    b.settings["log.dirs"] = ",".join(dirs[:64])
+    b.start()
+    produce(b, "t", [b"1"])
+    b.kill()
+    b.start()
+    check(consume(b, "t") == [b"1"], "the record is gone")
 
 
 @tests.test

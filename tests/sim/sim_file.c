@@ -97,6 +97,7 @@ void sim_disk_killed(struct sim_disk *d)
 /* ---- numbers, death, faults ---- */
 
 /* What the death, if it is due in the next operation, is. */
+enum { FILE_OWNER = 1000 };
 enum fate { LIVES, KILLED, CUT };
 
 static enum fate io_begin(struct sim_disk *d, const char *what, uint64_t a, uint64_t b)
@@ -594,7 +595,7 @@ static int32_t name_lookup(struct os *os, const char *path, struct os_stat *out)
         *out = (struct os_stat){.size = i->size,
                                 .mtime_ms = i->mtime_ms,
                                 .is_dir = i->is_dir,
-                                .uid = 1000,
+                                .uid = FILE_OWNER,
                                 .mode = i->is_dir ? 0750 : 0640};
     return r;
 }
@@ -723,6 +724,11 @@ struct sim_inode *sim_file_pin(struct os_file *f, uint64_t *size)
     return i;
 }
 
+static uint32_t file_user(struct os *os)
+{
+    return FILE_OWNER;
+}
+
 const struct os_file_ops sim_file_ops = {
     .open = file_open,
     .close = file_close,
@@ -743,4 +749,5 @@ const struct os_file_ops sim_file_ops = {
     .lookup = name_lookup,
     .list = name_list,
     .disk_free = name_disk_free,
+    .user = file_user,
 };
