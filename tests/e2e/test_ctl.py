@@ -135,6 +135,7 @@ def wrong_usage_is_status_2_and_an_unreachable_broker_1(work):
 @tests.test
 def the_quorum_of_one_node_is_shown_and_refuses_changes(work):
     b = tests.broker(work).start()
+    ctl(b, "status", "--wait", "30")
     members = json.loads(ctl(b, "meta", "members", "--format", "json")[0])
     check(members["leader"] == 1 and len(members["members"]) == 1, f"{members}")
     one = members["members"][0]
