@@ -1,8 +1,9 @@
 /* bound.c: the least a broker could do on this machine, as a measure for what one does: read frames, check the CRC,
  * patch the base offset, write to the page cache, answer. No metadata, no order between partitions' writers, no limits,
- * no recovery; it answers Produce 8 from tests/bench/load --raw and nothing else. One thread a loop; a connection stays
- * on its loop. Prints its port, ends with its standard input, and removes its files.
- * usage: bound [--loops=N] [--each] [--no-write] DIRECTORY */
+ * no recovery; it answers Produce 8 from tests/bench/load --raw and nothing else. With --empty it looks at nothing and
+ * answers zeros, which the load takes for success of a commit or a heartbeat. One thread a loop; a connection stays on
+ * its loop. Prints its port, ends with its standard input, and removes its files.
+ * usage: bound [--loops=N] [--each] [--no-write] [--empty] DIRECTORY */
 #include <config.h>
 
 #include "base/base.h"
@@ -24,7 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PARTITIONS = 64, BUFFER = 2 << 20, RECEIVE = 256 << 10, FRAMES = 64, ANSWER_MOST = 300 };
+enum { PARTITIONS = 64, BUFFER = 2 << 20, RECEIVE = 256 << 10, FRAMES = 64, ANSWER_MOST = 300, ANSWER_EMPTY = 48 };
 
 struct conn {
     int fd;
@@ -43,7 +44,7 @@ struct pass {
 
 static struct {
     int loops, listener;
-    bool each, no_write;
+    bool each, no_write, empty;
     const char *dir;
     int files[PARTITIONS];
     atomic_ullong size[PARTITIONS]; /* bytes; offsets too are counted in them */
@@ -108,6 +109,16 @@ static void take(struct pass *p, uint8_t *f, size_t n)
     p->answer_n += (size_t)(at - a);
 }
 
+static void answer_zeros(struct pass *p, const uint8_t *f)
+{
+    uint8_t *a = p->answer + p->answer_n;
+    put_be32(a, ANSWER_EMPTY);
+    memcpy(a + 4, f + 4, 4); /* correlation id */
+    memset(a + 8, 0, ANSWER_EMPTY - 4);
+    p->answer_n += 4 + ANSWER_EMPTY;
+    p->n++;
+}
+
 /* What is whole in the buffer, FRAMES at most; the rest moves to its front. false: nothing was whole. */
 static bool work(struct conn *c)
 {
@@ -117,12 +128,16 @@ static bool work(struct conn *c)
     p.bytes = p.answer_n = 0;
     while (c->have - at >= 4 && c->have - at >= 4 + (size_t)get_be32(c->buf + at) && p.n < FRAMES) {
         size_t n = get_be32(c->buf + at);
-        take(&p, c->buf + at + 4, n);
+        if (bound.empty)
+            answer_zeros(&p, c->buf + at + 4);
+        else
+            take(&p, c->buf + at + 4, n);
         at += 4 + n;
     }
     if (!p.n)
         return false;
-    write_out(&p);
+    if (!bound.empty)
+        write_out(&p);
     if (send(c->fd, p.answer, p.answer_n, MSG_NOSIGNAL) != (ssize_t)p.answer_n)
         die("send");
     memmove(c->buf, c->buf + at, c->have - at);
@@ -213,11 +228,13 @@ int main(int argc, char **argv)
             bound.each = true;
         else if (strcmp(argv[i], "--no-write") == 0)
             bound.no_write = true;
+        else if (strcmp(argv[i], "--empty") == 0)
+            bound.empty = true;
         else
             bound.dir = argv[i];
     }
     if (!bound.dir || bound.loops < 1 || bound.loops > 16) {
-        fprintf(stderr, "usage: bound [--loops=N] [--each] [--no-write] DIRECTORY\n");
+        fprintf(stderr, "usage: bound [--loops=N] [--each] [--no-write] [--empty] DIRECTORY\n");
         return 2;
     }
     start();

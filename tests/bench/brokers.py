@@ -53,11 +53,11 @@ class Broker:
     def wait_for(self, topic, partitions, since=0):
         return self.load("wait", topic=topic, partitions=partitions, since=since, stop=180, seconds=0)["seconds"]
 
-    def load(self, mode, check=False, raw=False, **options):
+    def load(self, mode, check=False, raw=False, simple=False, **options):
         """One run of the load generator against this broker: what it printed."""
         options = {"port": self.port, "pid": self.process.pid, **options}
         command = [*niceness, os.path.join(self.build, "tests/bench/load"), mode, *(["--check"] if check else []),
-                   *(["--raw"] if raw else [])]
+                   *(["--raw"] if raw else []), *(["--simple"] if simple else [])]
         command += [f"--{k.replace('_', '-')}={v}" for k, v in options.items()]
         limit = options.get("seconds", 5) + options.get("warmup", 1) + 200
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False,
@@ -171,8 +171,8 @@ class Bound(Broker):
     """What this machine allows at most: tests/bench/bound."""
     label = "bound"
 
-    def start(self):
-        command = [os.path.join(self.build, "tests/bench/bound"), f"--loops={os.cpu_count()}", self.work]
+    def start(self, *options):
+        command = [os.path.join(self.build, "tests/bench/bound"), f"--loops={os.cpu_count()}", *options, self.work]
         self.process = subprocess.Popen([*niceness, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         start_new_session=True)
         self.port = int(self.process.stdout.readline())

@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import report  # noqa: E402
 import run  # noqa: E402
-from brokers import Chronik, Failed, Kafka, KAFKA, why_no_peer  # noqa: E402
+from brokers import Bound, Chronik, Failed, Kafka, KAFKA, why_no_peer  # noqa: E402
 
 AT_ONCE = {"group.initial.rebalance.delay.ms": 0}
 TOPIC = {"topic": "groups", "partitions": 4}
@@ -88,7 +88,14 @@ class Groups(run.Bench):
         for key, _, mode, options in RUNS:
             def one(b, mode=mode, options=options):
                 return load(b, mode, options, self.args.seconds)
-            self.measure(key, [(ours, one), (self.peer, one)])
+
+            def least(b, mode=mode, options=options):
+                return load(b, mode, {**options, "raw": True, "simple": True}, self.args.seconds)
+            bound = self.started(Bound(self.args.build, self.work))
+            bound.start("--empty")
+            self.measure(key, [(ours, one), (self.peer, one)] + ([(bound, least)] if mode != "join" else []))
+            bound.stop()
+            self.gone(bound)
         for b in list(self.brokers):
             self.gone(b)
         if self.wanted("many"):
@@ -96,16 +103,15 @@ class Groups(run.Bench):
 
 
 def table(bench):
-    rows = [r for r in (report.goal_row(g, bench.chronik, bench.kafka, {}) for g in GOALS) if r]
-    goals = [[*r[:5], *r[6:]] for r in rows]  # without the machine's bound
+    goals = [r for r in (report.goal_row(g, bench.chronik, bench.kafka, bench.bound) for g in GOALS) if r]
     details = []
     for key, what, _, _ in RUNS:
-        for label, measured in (("chronik", bench.chronik), ("kafka", bench.kafka)):
+        for label, measured in (("chronik", bench.chronik), ("kafka", bench.kafka), ("bound", bench.bound)):
             m = measured.get(key)
             if m:
                 details.append([what, label, *(report.number(m[f]) for f in ("req_s", "p50", "p99", "p999", "max",
                                                                              "cpu_us")), str(m["runs"])])
-    return (report.markdown(["metric", "unit", "chronik", "Kafka", "ratio", "goal", "held"], goals),
+    return (report.markdown(["metric", "unit", "chronik", "Kafka", "ratio", "bound", "goal", "held"], goals),
             report.markdown(["run", "broker", "req/s", "p50 us", "p99 us", "p99.9 us", "max us", "broker us/req", "runs"],
                             details))
 
@@ -122,6 +128,7 @@ Written by `./dev bench groups`; do not edit.
 - chronik: {report.first_line(os.path.join(args.build, "out/bin/chronik"), "--version")}; a commit is answered when it is on disk
 - Peer: {peer}
 - Both: one machine, loopback; one group with one member for each connection, a commit is one partition; brokers take turns
+- bound: tests/bench/bound --empty, which reads requests and answers zeros: the most that this machine does with these clients
 {notes}
 
 ## Goals
