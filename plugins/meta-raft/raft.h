@@ -37,10 +37,10 @@ enum {
     RAFT_PEERS = 64,
     RAFT_FORMER = 16, /* times that a quorum can be founded anew */
     RAFT_SNAP_VERSION = 1,
-    RAFT_TICKS = 10,        /* of an election timeout */
-    RAFT_FIRST_MS = 20,     /* from the start to the first try to be elected, when others have a say */
-    RAFT_TRY_MS = 10,       /* until the next look whether it may be tried */
-    RAFT_BARRIER_MS = 5000, /* a read barrier that nobody answers ends */
+    RAFT_TICKS = 10,           /* of an election timeout */
+    RAFT_FIRST_MS = 20,        /* from the start to the first try to be elected, when others have a say */
+    RAFT_TRY_MS = 10,          /* until the next look whether it may be tried */
+    RAFT_BARRIER_MS = 5000,    /* a read barrier that nobody answers ends */
 };
 
 /* The first byte of an entry that is no configuration change and not empty. */
@@ -264,6 +264,7 @@ struct chronik_meta {
     uint64_t install_index;   /* of the snapshot being installed */
     uint64_t lead;            /* the leader's replica; 0: none known */
     bool leads, caught_up, want_pending, installing_now;
+    uint64_t led; /* the last term that we led */
     int64_t next_tick, campaign_at, commit_at, armed_at;
     uint32_t close_stage;
     int64_t close_until;

@@ -78,11 +78,27 @@ static bool alone(const chronik_meta *m)
     return raft_self_voter(m) && c->voters.n + c->outgoing.n + c->learners.n + c->learners_next.n == 1;
 }
 
+/* Until the next attempt to be elected. */
+static int64_t retry_ns(chronik_meta *m)
+{
+    return (50 + (int64_t)raft_random(m, 100)) * RAFT_MS;
+}
+
 void raft_campaign_in(chronik_meta *m, int64_t ns)
 {
     int64_t at = now_ns(m) + ns;
     if (!m->campaign_at || at < m->campaign_at)
         m->campaign_at = at;
+}
+
+/* Whoever got our vote may lead: our own attempt, if one is due, waits for it. Without this one that has just voted
+ * asks for pre-votes while the winner is still a candidate, gets its consent, and takes its term away again. */
+static void give_way(chronik_meta *m, const struct rc_hard *h)
+{
+    bool voted = h->vote && h->vote != m->id.replica && (h->vote != m->hard.vote || h->term != m->hard.term);
+    int64_t later = voted ? now_ns(m) + retry_ns(m) : 0;
+    if (m->campaign_at && later > m->campaign_at)
+        m->campaign_at = later;
 }
 
 /* ---- roles ---- */
@@ -100,8 +116,13 @@ static void tell_role(chronik_meta *m, const struct rc_ready *rd)
     ev->epoch = s.term;
     ev->leader = x ? (int32_t)x->node : -1;
     bool lost = m->lead != rd->lead;
+    if (m->leads && !rd->lead && s.term > m->led)
+        raft_campaign_in(m,
+                         retry_ns(m)); /* who took the term away may lack what we have, and nobody be left to win it */
     m->lead = rd->lead;
     m->leads = rd->role == RC_LEADER;
+    if (m->leads)
+        m->led = s.term;
     pthread_mutex_lock(&m->lock);
     m->pub.role = ev->role; /* whoever hears of it may propose at once */
     m->pub.leader = ev->leader;
@@ -208,6 +229,8 @@ static void take_ready(chronik_meta *m)
     for (uint32_t i = 0; MUTANT("raft_message_before_sync") && i < f->rd.n_after; i++)
         if (f->rd.after[i].to != m->id.replica)
             net_send(m, &f->rd.after[i]);
+    if (f->rd.has_hard)
+        give_way(m, &f->rd.hard);
     f->upto = disk_write(m, &f->rd);
     if (f->rd.has_soft)
         tell_role(m, &f->rd);
@@ -423,7 +446,7 @@ static void ticks(chronik_meta *m, int64_t now)
         if (!m->lead && raft_self_voter(m) && !net_disk_full(m)) {
             rc_campaign(m->rc);
             if (!m->leads) /* until somebody leads: the first attempts may come before the others' evidence */
-                raft_campaign_in(m, (50 + (int64_t)raft_random(m, 100)) * RAFT_MS);
+                raft_campaign_in(m, retry_ns(m));
         }
     }
     if (m->commit_at && now >= m->commit_at) {
