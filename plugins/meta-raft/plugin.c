@@ -435,8 +435,8 @@ static const struct chronik_config_key keys[] = {
      .dflt = "8388608",
      .min = 65536,
      .max = INT64_C(1) << 34,
-     .doc =
-         "A snapshot of the metadata is made each time the log has grown by this many bytes; they are held in memory."},
+     .doc = "A snapshot of the metadata is made when the log has grown by as much as the last one has, by 2 MiB at "
+            "least and by this many bytes at most; they are held in memory."},
     {.name = "chronik.meta-raft.file.bytes",
      .type = CHRONIK_CONFIG_INT,
      .dflt = "16777216",

@@ -37,6 +37,7 @@ enum {
     RAFT_PEERS = 64,
     RAFT_FORMER = 16, /* times that a quorum can be founded anew */
     RAFT_SNAP_VERSION = 1,
+    RAFT_SNAP_LEAST = 2 << 20, /* bytes of log behind the last snapshot before another one is asked for */
     RAFT_TICKS = 10,           /* of an election timeout */
     RAFT_FIRST_MS = 20,        /* from the start to the first try to be elected, when others have a say */
     RAFT_TRY_MS = 10,          /* until the next look whether it may be tried */

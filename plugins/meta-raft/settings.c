@@ -157,6 +157,5 @@ int32_t settings_load(chronik_meta *m)
         rc = m->host.config_i64(m->host.ctx, "chronik.meta-raft.snapshot.bytes", &m->snapshot_bytes);
     if (rc > 0)
         rc = m->host.config_i64(m->host.ctx, "chronik.meta-raft.file.bytes", &m->file_bytes);
-    m->ask_at = (uint64_t)m->snapshot_bytes;
     return rc;
 }

@@ -411,10 +411,13 @@ static void snapshot_taken(chronik_meta *m)
     free(g);
 }
 
+/* The core holds in memory what the log has grown by since the last snapshot. While the state is small it is written
+ * often, so that this is little; one that is larger than the log behind it costs more to write than it saves. */
 static void ask_for_snapshot(chronik_meta *m)
 {
     pthread_mutex_lock(&m->lock);
-    bool ask = !m->asked && m->grown >= m->ask_at;
+    uint64_t due = min_u64((uint64_t)m->snapshot_bytes, max_u64(RAFT_SNAP_LEAST, m->snapshot.bytes));
+    bool ask = !m->asked && m->grown >= max_u64(due, m->ask_at);
     m->asked |= ask;
     pthread_mutex_unlock(&m->lock);
     if (ask) {

@@ -100,7 +100,7 @@ int32_t snapshot_end(void *writer, uint32_t ok)
     if (ok && rc > 0) {
         m->snapshot = w->info;
         m->grown -= min_u64(w->grown, m->grown);
-        m->ask_at = (uint64_t)m->snapshot_bytes;
+        m->ask_at = 0;
         m->snapshot_new = true;
     } else {
         m->ask_at = m->grown + (uint64_t)m->snapshot_bytes / 2; /* it failed: not again at once */
