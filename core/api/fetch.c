@@ -178,8 +178,9 @@ static void fill_partition(struct fetch *f, struct fetch_part *p, struct wire_fe
     a->last_stable_offset = p->error ? -1 : p->read.view.last_stable;
     a->log_start_offset = p->error ? -1 : p->read.view.log_start;
     bool unknown = p->error == KAFKA_UNKNOWN_TOPIC_OR_PARTITION || p->error == KAFKA_UNKNOWN_TOPIC_ID;
-    /* Told as null where nothing was read: the answer is full, or the logs part. */
-    bool unread = (!p->read.bytes && p->item->offset < p->read.view.last_stable) || p->read.diverging_epoch >= 0;
+    /* Told as null where the first batch did not fit into what was left of the answer, or the logs part. */
+    bool too_big = !p->read.bytes && p->read.max_bytes > 0 && p->item->offset < p->read.view.last_stable;
+    bool unread = too_big || p->read.diverging_epoch >= 0;
     a->aborted_transactions.n = unknown || (f->read_committed && !p->error && !unread) ? 0 : -1;
     a->records = records_of(p);
     if (p->read.diverging_epoch >= 0) {
