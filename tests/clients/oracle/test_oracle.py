@@ -22,7 +22,8 @@ SETTINGS = {"auto.create.topics.enable": "true", "log.retention.ms": "-1", "grou
             "offsets.topic.num.partitions": "3"}
 # Not by chance: they wait, or what they change would part the brokers by more than an answer.
 NOT_BY_CHANCE = {"UpdateFeatures", "UnregisterBroker", "JoinGroup", "SyncGroup", "Heartbeat", "LeaveGroup", "OffsetCommit", "InitProducerId", "DescribeLogDirs",
-                 "AlterReplicaLogDirs", "SaslHandshake", "SaslAuthenticate", "DescribeProducers", "DescribeAcls", "CreateAcls", "DeleteAcls"}
+                 "AlterReplicaLogDirs", "SaslHandshake", "SaslAuthenticate", "DescribeProducers", "DescribeAcls", "CreateAcls", "DeleteAcls", "AddRaftVoter",
+                 "RemoveRaftVoter"}
 
 
 def run(o, options):
