@@ -50,17 +50,10 @@ void start_bootstrap(chronik_meta *m, const struct book *book)
         start_draw(m, &m->id.group_id);
 }
 
-/* An empty folder: a new replica, which forms a quorum alone or waits for the others. A state of an earlier replica is
- * refused: nothing proves that it is a beginning of what this one will be told. */
+/* An empty folder: a new replica, which forms a quorum alone or waits for the others. */
 static int32_t be_born(chronik_meta *m)
 {
     struct book self = {.n = 1, .v = {{.node = m->cfg.node_id}}};
-    if (m->host_pos.index)
-        return errtext_set(
-            &m->error, CHRONIK_E_CORRUPT,
-            "%s: the folder is new, but %llu entries of an earlier log had been applied: to come back as "
-            "a new replica of a quorum remove the folder checkpoint beside it too; else restore %s",
-            RAFT_FOLDER, (unsigned long long)m->host_pos.index, RAFT_FOLDER);
     do
         m->host.random(m->host.ctx, &m->id.replica, sizeof m->id.replica);
     while (!m->id.replica);

@@ -313,16 +313,21 @@ void net_install(chronik_meta *m, const struct rc_snapshot *snap)
     net_group_changed(m);
 }
 
-/* The log says so durably: the host's state is replaced. */
+/* The log says so durably: the host's state is replaced, unless it is further already: this replica is new, the state
+ * beside it was not, and what follows is compared with it (start_same_history). */
 void net_installed(chronik_meta *m, uint64_t index)
 {
-    struct event *ev = raft_alloc(m, sizeof *ev);
-    ev->kind = EV_INSTALL;
     pthread_mutex_lock(&m->lock);
-    m->installing = true;
+    bool behind = m->host_applied < index;
+    m->installing = behind;
     pthread_mutex_unlock(&m->lock);
-    deliver_emit(m, ev);
+    if (behind) {
+        struct event *ev = raft_alloc(m, sizeof *ev);
+        ev->kind = EV_INSTALL;
+        deliver_emit(m, ev);
+    }
     disk_state(m);
+    raft_post(m);
 }
 
 /* The host has it: what follows may be handed out. */

@@ -149,9 +149,8 @@ def one_way_cuts_leave_a_quorum_that_serves(work):
                     net.cut(other, leader)
                 else:
                     net.cut(leader, other)
-            topic = f"t{time.monotonic_ns()}"
-            wait_for(f"a command to be answered while the leader {who}",
-                     lambda t=topic: any(create(q.nodes[i], t, timeout=3) for i in (*rest, leader)))
+            wait_for(f"a command to be answered while the leader {who}", lambda nodes=(*rest, leader): any(
+                create(q.nodes[i], f"t{time.monotonic_ns()}", timeout=3) for i in nodes), 40)
             net.heal()
             q.ready()
             q.equal()
