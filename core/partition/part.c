@@ -213,6 +213,14 @@ void part_ref(struct part *p)
     __atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
 }
 
+bool part_ref_alive(struct part *p)
+{
+    int32_t n = __atomic_load_n(&p->refs, __ATOMIC_RELAXED);
+    while (n > 0 && !__atomic_compare_exchange_n(&p->refs, &n, n + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    return n > 0;
+}
+
 void part_unref(struct part *p)
 {
     if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))

@@ -89,6 +89,7 @@ int16_t part_load(struct part *p);
 bool part_note_batch(struct part *p, const struct batch_head *h, int64_t base_offset);
 
 /* Low executor: writes the state sidecar. */
+bool part_ref_alive(struct part *p); /* false: nobody holds it any more, it is about to go */
 void part_sidecar_enqueue(struct part *p);
 void part_sidecars_run(void *set);
 

@@ -239,10 +239,10 @@ void part_sidecar_enqueue(struct part *p)
 {
     struct part_set *s = p->set;
     os_mutex_lock(&s->side_mu);
-    bool queue = !p->sidecar_wanted;
+    /* The store may tell of a partition that nobody holds any more: it is closed only when the store has said so. */
+    bool queue = !p->sidecar_wanted && part_ref_alive(p);
     if (queue) {
         p->sidecar_wanted = true;
-        part_ref(p);
         p->sidecar_next = s->side_head;
         s->side_head = p;
     }
