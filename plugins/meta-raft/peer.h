@@ -36,7 +36,7 @@ void net_lack(chronik_meta *m, char *text, size_t n);
 /* The end: what can be done while still alive (handing leadership over), then everything is closed. */
 bool net_leaving(chronik_meta *m, int64_t now); /* true: not yet */
 void net_cancel(chronik_meta *m);
-void net_close(chronik_meta *m);
+void net_shut(chronik_meta *m);
 bool net_closed(chronik_meta *m);
 
 /* The op of the table, any thread. */

@@ -581,7 +581,7 @@ static void close_step(chronik_meta *m, int64_t now)
         cancel_all(m);
         m->close_stage = 1;
         m->close_until = now;
-        net_close(m);
+        net_shut(m);
     }
     if (m->close_stage > 1 || busy || !net_closed(m))
         return; /* the worker or the last stream posts the pass */

@@ -502,6 +502,12 @@ static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct 
                                        .heard_ms = -1,
                                        .caught_up_ms = -1,
                                        .address = ""};
+    struct chronik_dir_info dir = {.size = sizeof dir};
+    if (m->host.dir_info(m->host.ctx, m->cfg.dir, &dir) > 0)
+        self.directory = dir.id;
+    pthread_mutex_lock(&m->lock);
+    self.match = m->last_index;
+    pthread_mutex_unlock(&m->lock);
     each(arg, &self);
     return 1;
 }
