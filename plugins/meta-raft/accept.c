@@ -65,7 +65,7 @@ static bool taken(chronik_meta *m, const struct inbound *me, const struct hello 
 static uint32_t judge(chronik_meta *m, const struct inbound *in, const struct hello *h)
 {
     bool formed = m->id.formed && m->rc;
-    if (h->formed && formed && !uuid_same(&h->group_id, &m->id.group_id))
+    if (h->formed && formed && !uuid_same(&h->group_id, &m->id.group_id) && !MUTANT("raft_old_group_spoken_with"))
         return force_was(&m->id, &h->group_id) ? WIRE_SUPERSEDED : WIRE_OTHER_CLUSTER;
     if (h->want && h->want != m->id.replica)
         return WIRE_OTHER_REPLICA;

@@ -224,10 +224,13 @@ void ask_lost(chronik_meta *m, uint64_t replica)
         if (r->ask.op == CHRONIK_META_REFRESH)
             continue; /* it changes nothing: asked again */
         unlink_request(&m->net->asking, r);
-        request_finish(m, r,
-                       request_say(r, CHRONIK_E_CANCELED,
-                                   "the connection to the leader broke: the outcome is unknown; see chronikctl meta "
-                                   "members, then ask again"));
+        request_finish(
+            m, r,
+            MUTANT("raft_lost_request_is_done")
+                ? CHRONIK_DONE
+                : request_say(r, CHRONIK_E_CANCELED,
+                              "the connection to the leader broke: the outcome is unknown; see chronikctl meta "
+                              "members, then ask again"));
     }
 }
 

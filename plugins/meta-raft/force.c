@@ -203,12 +203,23 @@ static void hear(chronik_meta *m, struct request *r, struct rc_entry *entries, b
                          .entries = entries};
     if (changes)
         put_changes(m, &msg);
-    msg.commit = r->index = s.last + msg.n_entries;
+    msg.commit = s.persisted; /* what is nowhere else must be durable first */
+    r->index = s.last + msg.n_entries;
     if (rc_step(m->rc, &msg) != RC_OK)
         raft_fatal(m, 70, "founding the quorum anew: the core refuses what its own log holds; report this");
     for (uint32_t i = 0; i < msg.n_entries; i++)
         rc_buf_unref(entries[i].data);
     rc_forget_leader(m->rc);
+}
+
+/* What has become durable is committed. */
+static bool committed(chronik_meta *m, struct request *r)
+{
+    struct rc_status s;
+    rc_status(m->rc, &s);
+    if (s.commit < r->index && s.persisted > s.commit)
+        hear(m, r, NULL, false);
+    return m->handed >= r->index;
 }
 
 /* The identity is written: step 2, first with what the log holds, which may change members too, then without them. */
@@ -222,10 +233,10 @@ static void found(chronik_meta *m, struct request *r, int64_t now)
         r->stage = REQUEST_CATCHING;
         break;
     case REQUEST_CATCHING:
-        if (m->handed < r->index)
-            break;
-        hear(m, r, entries, true);
-        r->stage = REQUEST_PROPOSED;
+        if (committed(m, r)) {
+            hear(m, r, entries, true);
+            r->stage = REQUEST_PROPOSED;
+        }
         break;
     default:
         if (m->leads)
@@ -234,7 +245,7 @@ static void found(chronik_meta *m, struct request *r, int64_t now)
             finish(m, request_say(r, CHRONIK_E_TIMEDOUT,
                                   "it is written, and this node does not lead yet; the log says "
                                   "why"));
-        else if (m->handed >= r->index && !m->campaign_at)
+        else if (committed(m, r) && !m->campaign_at)
             raft_campaign_in(m, 0);
     }
 }

@@ -11,7 +11,7 @@ enum {
     LACK_SAY_MS = 30000,
     LACK_FIRST_MS = 1000,
     SILENT_MS = 2500,
-    TRIED_MS = 150,
+    TRIED_MS = 300,
     ROWS_MS = 2000
 };
 
@@ -411,7 +411,7 @@ void net_cancel(chronik_meta *m)
     member_cancel(m);
 }
 
-void net_close(chronik_meta *m)
+void net_shut(chronik_meta *m)
 {
     m->net->closing = true;
     m->net->leaving_until = 0;

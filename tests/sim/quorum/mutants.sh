@@ -32,4 +32,17 @@ for m in $names; do
         missed=$((missed + 1))
     fi
 done
+# What a scene notices, each within 40 of its seeds; in every run without names.
+scenes="raft_removal_not_awaited:a_removal_that_is_not_known_everywhere_is_not_done
+raft_old_group_spoken_with:one_survivor_founds_the_quorum_anew
+raft_lost_request_is_done:a_request_whose_leader_dies_tells_the_truth"
+[ -z "$*" ] || scenes=
+for pair in $scenes; do
+    if "$program" --mutant "${pair%:*}" --scene "${pair#*:}" --seeds 1-40 >/dev/null 2>&1; then
+        echo "not ok - ${pair%:*} is not noticed by scene ${pair#*:}"
+        missed=$((missed + 1))
+    else
+        echo "ok - ${pair%:*} is noticed by scene ${pair#*:}"
+    fi
+done
 [ "$missed" = 0 ]

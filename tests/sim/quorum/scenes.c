@@ -188,6 +188,51 @@ static void any_node_takes_what_is_asked_of_the_quorum(void)
     check_all();
 }
 
+static bool is_learner(const struct node *n)
+{
+    struct rc_status st;
+    struct node *leader = operator_leader();
+    if (!leader)
+        return false;
+    rc_status(node_core(leader), &st);
+    for (uint32_t i = 0; i < st.conf.learners.n; i++)
+        if (st.conf.learners.v[i] == inside_replica(n->m->engine))
+            return true;
+    return false;
+}
+
+/* Done is done, nothing changed is nothing changed, and everything else says that nobody knows. */
+static void a_request_whose_leader_dies_tells_the_truth(void)
+{
+    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    memset(&said, 0, sizeof said);
+    said.node = a;
+    said.c = (struct chronik_meta_change){
+        .size = sizeof said.c, .op = CHRONIK_META_DEMOTE, .node_id = b->id, .why = said.why, .why_n = sizeof said.why};
+    sim_call(a->os, ask, NULL);
+    quorum_run((int64_t)sim_rand(q.w, 2000) * SIM_US);
+    node_kill(leader, sim_rand(q.w, 2) == 0);
+    for (int i = 0; i < 800 && !said.done && !q.why[0]; i++)
+        quorum_run(50 * SIM_MS);
+    node_restart(leader);
+    quorum_rest("after the leader came back");
+    if (q.why[0])
+        return;
+    bool unknown = said.rc == CHRONIK_E_CANCELED || said.rc == CHRONIK_E_TIMEDOUT;
+    if (!said.done)
+        quorum_break("the request was never answered");
+    else if (said.rc > 0 && !is_learner(b))
+        quorum_break("it was called done and is not");
+    else if (said.rc < 0 && !unknown && is_learner(b))
+        quorum_break("it was done, and the answer is %d: %s", said.rc, said.why);
+    else if (unknown && !strstr(said.why, "unknown") && !strstr(said.why, "in force"))
+        quorum_break("that nobody knows is not said: %s", said.why);
+    if (is_learner(b))
+        operator(a, CHRONIK_META_PROMOTE, b->id, 0, CHRONIK_DONE);
+    quorum_rest("after all are voters");
+    want_voters(3, 0);
+}
+
 /* Done means that all have applied it; who is gone is told, and can be added again as it is. */
 static void a_removed_member_is_told_and_comes_back(void)
 {
@@ -247,6 +292,14 @@ static void a_removal_that_would_leave_no_majority_is_refused(void)
     check_all();
 }
 
+static bool leads(const struct node *n)
+{
+    struct rc_status st = {.role = RC_FOLLOWER};
+    if (node_core(n))
+        rc_status(node_core(n), &st);
+    return st.role == RC_LEADER;
+}
+
 /* The others come back with what they had: they end, and never lead again. */
 static void one_survivor_founds_the_quorum_anew(void)
 {
@@ -283,10 +336,17 @@ static void one_survivor_founds_the_quorum_anew(void)
         node_restart(lost[i]);
         lost[i]->failing = true;
     }
-    quorum_run(5 * SIM_S);
+    sim_net_latency(q.w, 100 * SIM_US, 150 * SIM_MS); /* one link is slower than another */
+    for (int i = 0; i < 1000 && !q.why[0]; i++) {
+        quorum_run(5 * SIM_MS);
+        for (int k = 0; k < 2; k++)
+            if (leads(lost[k]))
+                quorum_break("node %d leads what was founded anew without it", lost[k]->id);
+    }
     for (int i = 0; i < 2 && !q.why[0]; i++)
         if (sim_up(lost[i]->os) || !strstr(lost[i]->failed_text, "founded anew"))
             quorum_break("node %d goes on: %s", lost[i]->id, lost[i]->failed_text);
+    sim_net_latency(q.w, 50 * SIM_US, 500 * SIM_US);
     for (int i = 0; i < 2 && !q.why[0]; i++)
         node_wipe(lost[i]);
     for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
@@ -388,6 +448,7 @@ static void d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whol
 
 #define SCENES(X)                                                                                                      \
     X(any_node_takes_what_is_asked_of_the_quorum)                                                                      \
+    X(a_request_whose_leader_dies_tells_the_truth)                                                                     \
     X(a_removed_member_is_told_and_comes_back)                                                                         \
     X(a_removal_that_is_not_known_everywhere_is_not_done)                                                              \
     X(a_removal_that_would_leave_no_majority_is_refused)                                                               \

@@ -13,7 +13,7 @@ play() {
     fi
 }
 for scene in s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once \
-    any_node_takes_what_is_asked_of_the_quorum a_removed_member_is_told_and_comes_back \
+    any_node_takes_what_is_asked_of_the_quorum a_request_whose_leader_dies_tells_the_truth a_removed_member_is_told_and_comes_back \
     a_removal_that_is_not_known_everywhere_is_not_done a_removal_that_would_leave_no_majority_is_refused \
     one_survivor_founds_the_quorum_anew \
     r5_a_silent_peer_delays_nobody_and_terms_stay_low r7_completions_may_propose_and_streams_may_break_at_any_step; do
