@@ -37,8 +37,7 @@ static const struct chronik_uuid other = {{9, 9, 9}};
 static void add(int16_t version, const char *cluster, int32_t node, const struct chronik_uuid *id, const char *listener,
                 int16_t code, const char *says)
 {
-    struct wire_add_raft_voter_request_listener l = {
-        .name = wire_str(listener), .host = wire_str("c"), .port = 9093};
+    struct wire_add_raft_voter_request_listener l = {.name = wire_str(listener), .host = wire_str("c"), .port = 9093};
     struct wire_add_raft_voter_request q = wire_add_raft_voter_request_default;
     struct wire_add_raft_voter_response a;
     char text[600];
@@ -100,7 +99,8 @@ START_TEST(a_quorum_of_one_describes_itself_and_refuses_what_cannot_be)
     struct chronik_uuid id = describe(2);
     ck_assert(memcmp(&id, &none, sizeof id) != 0);
     for (int16_t version = 0; version <= 1; version++) {
-        add(version, "no-such-cluster-idddddd", 5, &other, "CONTROLLER", KAFKA_INCONSISTENT_CLUSTER_ID, "doesn't match");
+        add(version, "no-such-cluster-idddddd", 5, &other, "CONTROLLER", KAFKA_INCONSISTENT_CLUSTER_ID,
+            "doesn't match");
         add(version, NULL, -1, &other, "CONTROLLER", KAFKA_INVALID_REQUEST, "valid voter");
         add(version, NULL, 5, &none, "CONTROLLER", KAFKA_INVALID_REQUEST, "valid voter");
         add(version, NULL, 5, &other, "PLAINTEXT", KAFKA_INVALID_REQUEST, "default listener CONTROLLER");
