@@ -223,13 +223,10 @@ void net_say_group(chronik_meta *m)
     p->told_group = at;
 }
 
-/* Not before every voter has been tried once: one of them may know that this group is none any more (force.c). And not
- * at all once we are no member. */
+/* Not before every voter has been tried once: one of them may know that this group is none any more (force.c). */
 bool net_may_campaign(chronik_meta *m, int64_t now)
 {
     bool tried = true;
-    if (m->net->removed || m->net->stale || (m->net->founding && m->net->founding->stage != REQUEST_PROPOSED))
-        return false;
     for (const struct peer *p = m->net->peers; p; p = p->next)
         if (ids_have(&m->group_now->conf.voters, p->replica))
             tried = tried && (peer_ready(p, LANE_TALK) || p->why || p->refused);
@@ -247,7 +244,8 @@ void net_removed(chronik_meta *m, const struct peer *by)
 
 bool net_member(const chronik_meta *m)
 {
-    return !m->net->removed;
+    const struct request *r = m->net->founding;
+    return !m->net->removed && !m->net->stale && (!r || r->stage == REQUEST_PROPOSED);
 }
 
 void net_step_down(chronik_meta *m, int64_t now)

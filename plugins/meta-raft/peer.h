@@ -15,7 +15,7 @@ int64_t net_due(chronik_meta *m);                /* when net_turn has something 
 bool net_disk_full(chronik_meta *m);
 void net_rows(chronik_meta *m, int64_t now); /* what status tells of the members */
 bool net_may_campaign(chronik_meta *m, int64_t now);
-bool net_member(const chronik_meta *m);           /* false: the leader says that we are none any more */
+bool net_member(const chronik_meta *m);           /* false: we are none (any more), and try nothing */
 void net_step_down(chronik_meta *m, int64_t now); /* a leader without room hands over to one that has some */
 
 /* Boot counters of others, the highest that was seen of each replica. */

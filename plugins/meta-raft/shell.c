@@ -446,7 +446,7 @@ static void ticks(chronik_meta *m, int64_t now)
         m->campaign_at = now + RAFT_TRY_MS * RAFT_MS;
     } else if (m->campaign_at && now >= m->campaign_at) {
         m->campaign_at = 0;
-        if (!m->lead && raft_self_voter(m) && !net_disk_full(m)) {
+        if (!m->lead && raft_self_voter(m) && net_member(m) && !net_disk_full(m)) {
             rc_campaign(m->rc);
             if (!m->leads) /* until somebody leads: the first attempts may come before the others' evidence */
                 raft_campaign_in(m, retry_ns(m));
