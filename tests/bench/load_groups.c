@@ -208,7 +208,8 @@ void load_groups_join(const int *fds)
         return;
     }
     make_members(opt.groups, each);
-    await_coordinator(fds[0], &members[0]);
+    if (!opt.raw)
+        await_coordinator(fds[0], &members[0]);
     int step = (int)max_i64(opt.conns * FLIGHT / each, 1) * each;
     for (int at = 0; !opt.simple && at < n_members; at += step) {
         int end = (int)min_i64(at + step, n_members);
