@@ -277,6 +277,15 @@ def what_the_broker_does_not_have_is_said(tools):
     equal("client metrics", tools("client-metrics", "--list"), "")
 
 
+@test
+def quotas_and_users_that_nobody_made_are_not_shown(tools):
+    for kind in ("clients", "users", "ips"):
+        equal(kind, tools("configs", "--describe", "--entity-type", kind), "")
+    equal("a client", tools("configs", "--describe", "--entity-type", "clients", "--entity-name", "nobody"), "")
+    equal("a user's clients", tools("configs", "--describe", "--entity-type", "users", "--entity-name", "nobody", "--entity-type", "clients",
+                                    "--entity-default"), "")
+
+
 def main(names):
     need("java", "mvn")
     jars("tools/tools.xml")
