@@ -380,6 +380,7 @@ void part_close_all(struct part_set *s)
         all = p->chain;
         retire(p, false);
     }
+    part_sidecars_close(s); /* theirs are queued */
 }
 
 /* ---- what the store announces ---- */

@@ -58,6 +58,7 @@ struct part_set {
     struct os_mutex side_mu; /* the queue of partitions that want a sidecar, and damage */
     char damage[400];        /* the newest sentence of a partition that went offline */
     struct part *side_head;
+    bool sides_closed;
     struct chronik_task side_task;
 
     /* flush.c, under side_mu; the first two are atomic for readers */
@@ -91,6 +92,7 @@ bool part_note_batch(struct part *p, const struct batch_head *h, int64_t base_of
 /* Low executor: writes the state sidecar. */
 bool part_ref_alive(struct part *p); /* false: nobody holds it any more, it is about to go */
 void part_sidecar_enqueue(struct part *p);
+void part_sidecars_close(struct part_set *s); /* nothing is posted from here on */
 void part_sidecars_run(void *set);
 
 /* What flush.messages and flush.ms ask for after an append. */

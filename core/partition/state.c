@@ -239,16 +239,22 @@ void part_sidecar_enqueue(struct part *p)
 {
     struct part_set *s = p->set;
     os_mutex_lock(&s->side_mu);
-    /* The store may tell of a partition that nobody holds any more: it is closed only when the store has said so. */
-    bool queue = !p->sidecar_wanted && part_ref_alive(p);
-    if (queue) {
+    /* The store wishes until it has closed its side: of a partition that nobody holds any more, and of a set whose
+     * executor is about to end. */
+    if (!s->sides_closed && !p->sidecar_wanted && part_ref_alive(p)) {
         p->sidecar_wanted = true;
         p->sidecar_next = s->side_head;
         s->side_head = p;
+        os_exec_post(s->cfg.low, &s->side_task); /* under the lock: not after part_sidecars_close */
     }
     os_mutex_unlock(&s->side_mu);
-    if (queue)
-        os_exec_post(s->cfg.low, &s->side_task);
+}
+
+void part_sidecars_close(struct part_set *s)
+{
+    os_mutex_lock(&s->side_mu);
+    s->sides_closed = true;
+    os_mutex_unlock(&s->side_mu);
 }
 
 static void write_sidecar(struct part *p)

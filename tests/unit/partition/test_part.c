@@ -59,6 +59,19 @@ static int32_t counted_flush(chronik_store *s, struct chronik_done done)
     return ops->flush(s, done);
 }
 
+/* The store wishes for a sidecar until it has closed its side. */
+static struct chronik_store_events events;
+static void *wish_at_close; /* cookie, NULL: none */
+static int closes;
+
+static int32_t counted_close(chronik_store_part *p, struct chronik_done done)
+{
+    closes++;
+    if (wish_at_close)
+        events.want_sidecars(events.arg, wish_at_close, 1);
+    return ops->part_close(p, done);
+}
+
 static void spec_open(int32_t epoch)
 {
     struct err e = {0};
@@ -94,6 +107,9 @@ static void setup(void)
     counted = *ops;
     counted.append = counted_append;
     counted.flush = counted_flush;
+    counted.part_close = counted_close;
+    wish_at_close = NULL;
+    closes = 0;
     appends = refuse_appends = flushes = 0;
     struct part_set_config pc = {.os = os,
                                  .ops = &counted,
@@ -103,11 +119,10 @@ static void setup(void)
                                  .low = low,
                                  .host = plugin_host_table(host)};
     set = part_set_new(&pc);
-    struct chronik_store_events ev;
-    part_set_events(set, &ev);
+    part_set_events(set, &events);
     struct chronik_store_config sc = {.size = sizeof sc, .node_id = 1};
     char text[256];
-    ck_assert_int_gt(ops->create(plugin_host_table(host), &sc, &ev, &store), 0);
+    ck_assert_int_gt(ops->create(plugin_host_table(host), &sc, &events, &store), 0);
     ck_assert_int_gt(ops->start(store, text, sizeof text), 0);
     part_set_store(set, store);
     spec_open(0);
@@ -864,6 +879,18 @@ START_TEST(what_clients_may_not_send_is_refused_with_kafkas_codes)
 }
 END_TEST
 
+START_TEST(a_partition_that_nobody_holds_is_closed_once_though_the_store_wishes_for_its_sidecar)
+{
+    struct err e = {0};
+    struct part *p = part_find(set, &id, 0);
+    part_unref(p);
+    wish_at_close = p;
+    ck_assert_int_gt(part_close(set, &id, 0, false, &e), 0);
+    sim_run_for(w, SIM_S);
+    ck_assert_int_eq(closes, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("partition");
@@ -877,6 +904,7 @@ int main(void)
     tcase_add_test(t, a_busy_batch_of_a_topic_with_log_append_time_is_right_when_it_is_tried_again);
     tcase_add_test(t, a_waiting_fetch_wakes_once_when_enough_bytes_are_there);
     tcase_add_test(t, k3_offsets_by_time_are_those_of_records_not_of_batches);
+    tcase_add_test(t, a_partition_that_nobody_holds_is_closed_once_though_the_store_wishes_for_its_sidecar);
     tcase_add_test(t, epochs_are_found_again_after_the_partition_was_reopened);
     tcase_add_test(t, k6_a_fetch_inside_a_batch_gets_that_batch);
     tcase_add_test(t, deleted_records_are_gone_and_the_log_begins_inside_a_batch);
