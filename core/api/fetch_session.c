@@ -244,13 +244,16 @@ struct fetch_item *fetch_session_put(struct fetch_session *f, struct wire_str to
         f->cap = cap;
         index_drop(f); /* it is made anew, with more buckets, by the next search */
     }
-    char *name = NULL;
-    if (!f->ids && !(name = strndup(topic.p ? topic.p : "", topic.n > 0 ? (size_t)topic.n : 0)))
+    size_t name_n = f->ids ? 0 : (size_t)max_i64(topic.n, 0);
+    char *name = f->ids ? NULL : malloc(name_n + 1); /* a NUL in it is a byte like any other */
+    if (!f->ids && !name)
         return NULL;
+    if (name_n > 0)
+        memcpy(name, topic.p, name_n);
     item = &f->items[f->n++];
     *item = (struct fetch_item){.topic_id = *id,
                                 .topic = name,
-                                .topic_n = topic.n,
+                                .topic_n = (int32_t)name_n,
                                 .partition = partition,
                                 .told_hw = -1,
                                 .told_log_start = -1};

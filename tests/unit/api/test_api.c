@@ -405,6 +405,30 @@ START_TEST(a_large_request_that_finds_no_memory_is_answered_with_an_error)
 }
 END_TEST
 
+START_TEST(a_topic_name_with_a_nul_in_it_is_unknown_and_comes_back_whole)
+{
+    static const char name[] = "t\0 is the name of a topic, and this is not";
+    struct wire_str whole = {name, sizeof name - 1};
+    struct wire_fetch_request_partition p = wire_fetch_request_partition_default;
+    struct wire_fetch_request_topic v = wire_fetch_request_topic_default;
+    struct wire_fetch_request q = wire_fetch_request_default;
+    struct wire_fetch_response a;
+    begin_with_topic(3);
+    v.topic = whole;
+    v.partitions.v = &p;
+    v.partitions.n = 1;
+    q.session_epoch = 0;
+    q.topics.v = &v;
+    q.topics.n = 1;
+    int32_t sent = cli_send(&one, WIRE_API_FETCH, 12, &q);
+    ck_assert_int_eq(cli_recv(&one, WIRE_API_FETCH, 12, &a, 60 * SIM_S), sent);
+    ck_assert_int_eq(a.responses.n, 1);
+    ck_assert(wire_str_eq(a.responses.v[0].topic, whole));
+    ck_assert_int_eq(a.responses.v[0].partitions.v[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    finish();
+}
+END_TEST
+
 /* The answers to these two name an error for each partition alone. */
 START_TEST(a_large_produce_or_list_offsets_request_that_finds_no_memory_names_each_partition)
 {
@@ -470,6 +494,7 @@ int main(void)
     tcase_add_loop_test(t, a_session_ends_when_its_last_partition_is_forgotten, 0, SEEDS);
     tcase_add_loop_test(t, the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_command, 0, SEEDS);
     tcase_add_loop_test(t, an_altered_default_of_all_brokers_reaches_open_partitions, 0, SEEDS);
+    tcase_add_test(t, a_topic_name_with_a_nul_in_it_is_unknown_and_comes_back_whole);
     tcase_add_test(t, a_large_produce_or_list_offsets_request_that_finds_no_memory_names_each_partition);
     tcase_add_test(t, a_large_request_that_finds_no_memory_is_answered_with_an_error);
     suite_add_tcase(s, t);
