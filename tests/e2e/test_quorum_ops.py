@@ -158,6 +158,12 @@ def a_copy_of_a_data_directory_is_not_a_second_broker(work):
         mine = [line for line in f if not line.startswith("chronik.directories=")]
     with open(path, "w", encoding="utf-8") as f:
         f.writelines(theirs if line.startswith("directory.id=") else line for line in mine)
+    for name in os.listdir(q.nodes[b].data):  # its store knows the directory it was made in
+        path = os.path.join(q.nodes[b].data, name)
+        if os.path.isdir(path) and name not in ("meta-raft", "checkpoint"):
+            shutil.rmtree(path)
+        elif os.path.isfile(path) and name != "meta.properties":
+            os.remove(path)
     q.nodes[b].launch()
     wait_for("it to be refused", lambda: "is a copy of" in q.nodes[b].log())
 
