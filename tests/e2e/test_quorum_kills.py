@@ -51,11 +51,11 @@ def s4_every_answered_command_is_in_the_final_state_once_whoever_is_killed(work)
         verdicts = [load.verdict() for load in loads]
         last = q.equal()
         digests.look()
+    print(f"# seed {seed}, {KILLS} kills, {CLIENTS} clients, {last} commands; states compared after "
+          f"{digests.common(2)} of them on two nodes, after {digests.common(3)} on three")
     for status, said in verdicts:
         print(f"# {said.splitlines()[-1]}")
         check(status == 0, f"CHRONIK_SEED={seed}: {said}")
-    print(f"# seed {seed}, {KILLS} kills, {CLIENTS} clients, {last} commands; states compared after "
-          f"{digests.common(2)} of them on two nodes, after {digests.common(3)} on three")
     check(digests.common(3) > 10, f"states were compared after {digests.common(3)} commands alone")
 
 

@@ -2,6 +2,7 @@
 states are equal, and chronikctl. Every test process has an address of its own, so the ports that the members must know
 of each other before anybody has bound them collide with nothing."""
 import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -87,7 +88,7 @@ class Digests:
         for i, b in enumerate(self.q.nodes):
             try:
                 rows = json.loads(b.admin("/meta/digests")[1])["digests"]
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, http.client.HTTPException):
                 continue  # it is down, or dies just now
             for seq, digest in rows:
                 if self.seen.setdefault(seq, digest) != digest:
