@@ -172,7 +172,11 @@ bool stream_begin(chronik_meta *m, struct inbound *in, const uint8_t *p, uint32_
     /* A leader that lost its office leaves its own half sent, and the connection open. */
     if (r && !r->verifying && (r->from == in->conn || term >= r->term) && !MUTANT("raft_half_a_snapshot_stays"))
         receiving_free(m, r);
-    if (!m->rc || m->net->receiving || net_disk_full(m)) {
+    /* The host may be reading the one in its place, at a start too: it would find another one under its hands. */
+    pthread_mutex_lock(&m->lock);
+    bool installing = m->installing;
+    pthread_mutex_unlock(&m->lock);
+    if (!m->rc || m->net->receiving || installing || m->installing_now || net_disk_full(m)) {
         answer(m, in->from.replica, false);
         return true;
     }
