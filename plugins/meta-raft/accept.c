@@ -185,7 +185,10 @@ static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p,
 static void accepted(void *arg, struct chronik_stream *s, const char *peer)
 {
     chronik_meta *m = arg;
-    if (m->net->closing || m->net->n_inbound >= INBOUND_MOST) {
+    /* Whoever connects hears our boot counter: told before it is durable, it could be told again by our next start,
+     * which would then look like an older copy of us. They dial again. */
+    bool unknown = !m->net->boot_known && !MUTANT("raft_boot_told_before_durable");
+    if (m->net->closing || unknown || m->net->n_inbound >= INBOUND_MOST) {
         m->host.stream_close(s);
         return;
     }

@@ -4,12 +4,15 @@
  * announce.
  *
  * Records, little-endian; every record below `log_from` of the identity file is forgotten:
- *   1 ENTRY  u64 term; u64 index; u32 index - commit at that time (UINT32_MAX: unknown); u8 type of the core; 3 zeros;
- *            then the payload. On replay it replaces everything from that index on (recovery keeps no stale suffix,
- * R6). 2 STATE  u64 term; u64 vote; u64 commit; u64 replica; u64 boot counter. The last one counts. 3 PEER   u64
- * replica; u64 highest boot counter seen; u64 nonce of that start. The last one of a replica counts. 4 SNAP   u64
- * index; u64 term: the snapshot beside the log replaced all entries before this record. A complete state group is a
- * STATE with all PEERs behind it: the log may forget what lies before a durable one. */
+ *   1 ENTRY  u64 term; u64 index; u32 index - commit at that time (UINT32_MAX: unknown); u8 type of the core;
+ *            3 zeros; then the payload. On replay it replaces everything from that index on (recovery keeps no stale
+ *            suffix, R6).
+ *   2 STATE  u64 term; u64 vote; u64 commit; u64 replica; u64 boot counter. The last one counts.
+ *   3 PEER   u64 replica; u64 highest boot counter seen; u64 nonce of that start. The last one of a replica counts.
+ *            All ones as the counter: two disks claim to be it, neither is believed again. Our own replica: we were
+ *            told that this disk is an older copy.
+ *   4 SNAP   u64 index; u64 term: the snapshot beside the log replaced all entries before this record.
+ * A complete state group is a STATE with all PEERs behind it: the log may forget what lies before a durable one. */
 #include "peer.h"
 #include "raft.h"
 

@@ -17,6 +17,8 @@ enum {
     SAY_MS = 30000
 };
 
+#define BOOT_NEVER UINT64_MAX /* higher than any: never again */
+
 /* An attempt to connect; it outlives the lane when that is dropped. */
 struct dial {
     chronik_meta *m;
@@ -142,7 +144,10 @@ static void refused(chronik_meta *m, struct peer *p, uint32_t status, bool by_pe
     bool news = p->refused != status || now - p->refused_said > SAY_MS * RAFT_MS;
     p->refused = status;
     if (status == WIRE_STALE && by_peer && !m->net->stale) {
-        m->net->stale = true; /* never vote again: we may have voted already in a life that this disk does not know */
+        /* Never vote again: we may have voted already in a life that this disk does not know. The log keeps it, for
+         * with each start our counter comes nearer to those that others have seen. */
+        net_boot_seen(m, m->id.replica, m->hard.boot, 0);
+        disk_peer(m, m->id.replica, m->hard.boot, 0);
         news = true;
     }
     if (status == WIRE_SUPERSEDED)
@@ -154,21 +159,32 @@ static void refused(chronik_meta *m, struct peer *p, uint32_t status, bool by_pe
              by_peer ? "refuses this node" : "is refused by this node", wire_refusal_text(status));
 }
 
-/* Counts a boot that is higher than any before; the log remembers it. */
+static void boot_note(chronik_meta *m, const struct hello *h, uint64_t boot)
+{
+    net_boot_seen(m, h->replica, boot, h->nonce);
+    disk_peer(m, h->replica, boot, h->nonce);
+}
+
+/* Counts a boot that is higher than any before; the log remembers it. A lower one may be an old connection's; the same
+ * one twice is proof of two disks, and no later start of either is believed. */
 uint32_t net_boot_check(chronik_meta *m, const struct hello *h)
 {
     struct net *n = m->net;
+    if (MUTANT("raft_boot_not_checked"))
+        return WIRE_OK;
     for (size_t i = 0; i < n->n_seen; i++) {
         struct seen *s = &n->seen[i];
         if (s->replica != h->replica)
             continue;
-        if (h->boot < s->boot || (h->boot == s->boot && h->nonce != s->nonce))
+        bool twice = h->boot == s->boot && h->nonce != s->nonce;
+        if (twice)
+            boot_note(m, h, BOOT_NEVER);
+        if (twice || h->boot < s->boot)
             return WIRE_STALE;
         if (h->boot == s->boot)
             return WIRE_OK;
     }
-    net_boot_seen(m, h->replica, h->boot, h->nonce);
-    disk_peer(m, h->replica, h->boot, h->nonce);
+    boot_note(m, h, h->boot);
     return WIRE_OK;
 }
 
@@ -188,6 +204,7 @@ void net_boot_seen(chronik_meta *m, uint64_t replica, uint64_t boot, uint64_t no
     n->seen[i] = (struct seen){replica, boot, nonce};
     if (i == n->n_seen)
         n->n_seen++;
+    n->stale |= replica == m->id.replica && !MUTANT("raft_stale_forgotten");
 }
 
 void net_boots(chronik_meta *m, void (*each)(void *arg, uint64_t replica, uint64_t boot, uint64_t nonce), void *arg)

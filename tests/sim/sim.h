@@ -15,6 +15,7 @@
 #define SIM_S  INT64_C(1000000000)
 
 struct sim_world;
+struct sim_copy;
 
 /* ---- the world ---- */
 
@@ -95,6 +96,16 @@ void sim_mutant_sync_dir_noop(struct os *os, bool on);
 /* Everything on the disk is durable, as after a long quiet time. */
 void sim_disk_settle(struct os *os);
 
+/* One bit of any file flips, for good, in the cache as on the disk. False: nothing is there. */
+bool sim_disk_rot(struct os *os);
+/* The nth write from now on succeeds and lands elsewhere on the disk; 0: none. How many have. */
+void sim_disk_misdirect(struct os *os, uint64_t nth);
+uint64_t sim_disk_misdirected(struct os *os);
+/* A copy of all files of a node that is down, and the way back to it, durable. */
+struct sim_copy *sim_disk_save(struct os *os);
+void sim_disk_load(struct os *os, const struct sim_copy *c);
+void sim_copy_free(struct sim_copy *c);
+
 /* ---- the network ---- */
 
 /* One-way delay of every delivery between different nodes, and within one. Default 50-500 us, 5-20 us. */
@@ -116,5 +127,7 @@ void sim_file_limit(struct os *os, uint64_t n);
  * number of seeds that failed (asserted, crashed, or exited); each is printed with the command that repeats it; after
  * eight it gives up. CHRONIK_SIM_SEED=S in the environment runs that seed alone, in this process. */
 unsigned sim_seeds(const char *what, uint64_t from, uint64_t n, void (*fn)(uint64_t seed));
+/* The first seed that the last call of sim_seeds saw fail; there must be one. */
+uint64_t sim_seeds_failed(void);
 
 #endif

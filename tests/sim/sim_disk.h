@@ -80,7 +80,8 @@ struct sim_disk {
     size_t n_dirty, cap_dirty;
     struct sim_file *files, *dead_files;
     uint64_t seq, io_count, cut_at, kill_at;
-    uint64_t used, budget; /* pages */
+    uint64_t misdirect, misdirected; /* the write that will land elsewhere, counted down; how many have */
+    uint64_t used, budget;           /* pages */
     unsigned tear_permille;
     int64_t write_ns, sync_ns;
     bool sync_noop, sync_dir_noop;
@@ -103,6 +104,9 @@ void inode_sync(struct sim_inode *i, uint64_t started); /* makes durable what ha
 void inode_lose(struct sim_inode *i);                   /* a failed sync */
 void inode_flip(struct sim_inode *i, uint64_t bit);     /* in every state that the byte has */
 struct sim_page *inode_page(struct sim_inode *i, uint64_t index, bool make);
+
+/* Where a write that was meant for `meant` at *off lands (sim_harm.c). */
+struct sim_inode *sim_elsewhere(struct sim_disk *d, struct sim_inode *meant, uint64_t *off);
 
 /* names */
 struct sim_inode *dir_find(struct sim_inode *dir, const char *name);

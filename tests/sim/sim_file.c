@@ -404,7 +404,10 @@ static int32_t file_pwritev(struct os_file *x, const struct chronik_iov *iov, ui
         return r;
     }
     sim_busy(d->node->w, rng_range(&d->node->w->disk, 1 * SIM_US, 10 * SIM_US));
-    return write_iov(f->inode, iov, n, off, all);
+    struct sim_inode *to = f->inode;
+    if (d->misdirect && --d->misdirect == 0)
+        to = sim_elsewhere(d, to, &off);
+    return write_iov(to, iov, n, off, all);
 }
 
 static void file_sync_lost(struct os_file *x)

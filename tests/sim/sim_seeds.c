@@ -13,6 +13,8 @@
 
 enum { BATCH = 64, CHILDREN = 2, ENOUGH = 8 };
 
+static uint64_t first_failed;
+
 struct batch {
     pid_t pid;
     uint64_t at, end;
@@ -41,6 +43,8 @@ static bool batch_end(struct batch *b, const char *what, int status, unsigned *f
     b->pid = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return false;
+    if (!*failed || *b->now < first_failed)
+        first_failed = *b->now;
     ++*failed;
     fprintf(stderr, "%s: seed %llu failed (%s %d); repeat it with: CHRONIK_SIM_SEED=%llu\n", what,
             (unsigned long long)*b->now, WIFSIGNALED(status) ? "signal" : "exit",
@@ -93,4 +97,9 @@ unsigned sim_seeds(const char *what, uint64_t from, uint64_t n, void (*fn)(uint6
     }
     munmap(now, 4096);
     return failed;
+}
+
+uint64_t sim_seeds_failed(void)
+{
+    return first_failed;
 }

@@ -21,3 +21,49 @@ bool inside_removed(chronik_meta *m)
 {
     return m && m->net->removed;
 }
+
+uint64_t inside_boot(chronik_meta *engine);
+
+uint64_t inside_boot(chronik_meta *m)
+{
+    return m && m->stage == STAGE_RUNNING ? m->hard.boot : 0;
+}
+
+/* All that it wrote to its log is durable. */
+static bool durable(const chronik_meta *m)
+{
+    return m && m->stage == STAGE_RUNNING && m->durable >= m->appended;
+}
+
+bool inside_voted(chronik_meta *engine, uint64_t term, uint64_t vote);
+
+bool inside_voted(chronik_meta *m, uint64_t term, uint64_t vote)
+{
+    return durable(m) && m->hard.term == term && m->hard.vote == vote;
+}
+
+bool inside_knows(chronik_meta *engine, uint64_t replica, uint64_t boot);
+
+bool inside_knows(chronik_meta *m, uint64_t replica, uint64_t boot)
+{
+    if (!durable(m))
+        return false;
+    for (size_t i = 0; i < m->net->n_seen; i++)
+        if (m->net->seen[i].replica == replica && m->net->seen[i].boot >= boot)
+            return true;
+    return false;
+}
+
+bool inside_stale(chronik_meta *engine);
+
+bool inside_stale(chronik_meta *m)
+{
+    return m && m->stage == STAGE_RUNNING && m->net->stale;
+}
+
+bool inside_installing(chronik_meta *engine);
+
+bool inside_installing(chronik_meta *m)
+{
+    return m && m->stage == STAGE_RUNNING && (m->net->receiving || m->installing_file || m->installing_now);
+}

@@ -45,6 +45,19 @@ static void look_at_commit(struct node *n, struct rc *rc, const struct rc_status
     }
 }
 
+/* A replica gives one vote a term, in all its lives: what is not durable nobody has been told of. */
+static void look_at_vote(struct node *n, const struct rc_status *st)
+{
+    if (st->term >= QUORUM_TERMS || !st->vote || !inside_voted(n->m->engine, st->term, st->vote))
+        return;
+    uint64_t *replica = &q.votes[n->id - 1][st->term].replica, *vote = &q.votes[n->id - 1][st->term].vote;
+    if (*replica == st->id && *vote != st->vote)
+        quorum_break("node %d votes twice in term %llu: for %llx, then for %llx", n->id, U(st->term), U(*vote),
+                     U(st->vote));
+    *replica = st->id;
+    *vote = st->vote;
+}
+
 static void look_at(struct node *n)
 {
     struct rc *rc = node_core(n);
@@ -64,6 +77,7 @@ static void look_at(struct node *n)
             quorum_break("nodes %d and %d both lead term %llu", *leader, n->id, U(st.term));
         *leader = n->id;
     }
+    look_at_vote(n, &st);
     if (moved) {
         look_at_commit(n, rc, &st);
         if (!rc_check(rc, why, sizeof why))
@@ -74,18 +88,42 @@ static void look_at(struct node *n)
     n->seen_applied = st.applied;
 }
 
+/* Whoever refuses names what and where: the folder of the quorum is in every such sentence. */
+static void look_at_sentence(struct node *n)
+{
+    n->refused = true;
+    q.counts->refused++;
+    if (!strstr(n->failed_text, "meta-raft"))
+        quorum_break("node %d refuses and does not say what is damaged: %s", n->id, n->failed_text);
+}
+
+static void look_at_life(struct node *n)
+{
+    bool excused = n->failing || n->doubtful;
+    if (n->running && n->failed && !n->refused) {
+        if (excused)
+            look_at_sentence(n);
+        else
+            quorum_break("node %d stands still: %s", n->id, n->failed_text);
+    }
+    if (n->running && !sim_up(n->os)) {
+        n->running = false;
+        if (n->aimed && sim_exit_code(n->os) == -1)
+            return;
+        if (excused && sim_exit_code(n->os) == 74)
+            look_at_sentence(n);
+        else
+            quorum_break("node %d ends by itself with %d: %s", n->id, sim_exit_code(n->os), n->failed_text);
+    }
+    if (n->running && !n->doubtful && inside_stale(n->m->engine))
+        quorum_break("node %d is taken for an older copy of itself", n->id);
+}
+
 bool judge_look(void *arg)
 {
     for (int i = 0; i < q.n; i++) {
-        struct node *n = &q.nodes[i];
-        look_at(n);
-        if (n->running && n->failed)
-            quorum_break("node %d stands still: %s", n->id, n->failed_text);
-        if (n->running && !sim_up(n->os)) {
-            n->running = false;
-            if (!n->failing)
-                quorum_break("node %d ends by itself with %d: %s", n->id, sim_exit_code(n->os), n->failed_text);
-        }
+        look_at(&q.nodes[i]);
+        look_at_life(&q.nodes[i]);
     }
     return q.why[0] != 0;
 }

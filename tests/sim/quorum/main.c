@@ -84,12 +84,14 @@ static void mend_disk(struct node *n)
 {
     sim_disk_budget(n->os, UINT64_MAX);
     sim_disk_latency(n->os, 50 * SIM_US, 2 * SIM_MS);
+    harm_mend(n);
 }
 
 static void revive(struct node *n)
 {
     if (!sim_up(n->os))
         node_restart(n);
+    harm_cure();
 }
 
 static void on_counted(void *arg, int32_t rc)
@@ -111,10 +113,21 @@ static void ask_transfer(void *arg)
     meta_member_change(n->m, &c, (struct chronik_done){on_counted, &q.counts->transfers});
 }
 
+/* All others lose power at once. */
+static void blackout(const struct node *but)
+{
+    for (int i = 0; i < q.n; i++)
+        if (&q.nodes[i] != but)
+            node_kill(&q.nodes[i], true);
+    quorum_run((int64_t)sim_rand(q.w, 2000) * SIM_MS);
+    for (int i = 0; i < q.n && !q.why[0]; i++)
+        revive(&q.nodes[i]);
+}
+
 static void fault(void)
 {
     struct node *n = any();
-    switch (sim_rand(q.w, 12)) {
+    switch (sim_rand(q.w, 13)) {
     case 0:
         node_kill(n, false);
         break;
@@ -144,6 +157,9 @@ static void fault(void)
     case 8:
         mend_net();
         break;
+    case 9:
+        blackout(n);
+        break;
     default:
         mend_disk(n);
         revive(n);
@@ -152,9 +168,15 @@ static void fault(void)
 
 /* ---- one seed ---- */
 
+static bool look(void *arg)
+{
+    harm_aim();
+    return judge_look(arg);
+}
+
 bool quorum_run(int64_t ns)
 {
-    sim_run(q.w, sim_now(q.w) + ns, 0, judge_look, NULL);
+    sim_run(q.w, sim_now(q.w) + ns, 0, look, NULL);
     return !judge_look(NULL);
 }
 
@@ -202,8 +224,12 @@ static void heal(void)
         mend_disk(&q.nodes[i]);
         revive(&q.nodes[i]);
     }
+    harm_disarm();
+    bool harmed = q.harm > HARM_FAIL;
+    if (harmed)
+        harm_end();
     quorum_rest("after healing");
-    for (int i = 0; i < 60 && (q.restless || q.first < q.n) && !q.why[0] && !operator_restore(i); i++) {
+    for (int i = 0; i < 60 && (q.restless || harmed || q.first < q.n) && !q.why[0] && !operator_restore(i); i++) {
         quorum_run(500 * SIM_MS);
         if (i == 59)
             quorum_break("not every node is a voter after 60 tries");
@@ -223,6 +249,19 @@ static void heal(void)
                      open_op()->node->id);
 }
 
+/* All lose power at once, and nothing that was told to anybody is gone. */
+static void darkness(void)
+{
+    q.counts->darkness++;
+    for (int i = 0; i < q.n; i++)
+        node_kill(&q.nodes[i], true);
+    for (int i = 0; i < q.n && !q.why[0]; i++)
+        node_restart(&q.nodes[i]);
+    quorum_rest("after all had lost power");
+    for (int i = 0; i < q.n && !q.why[0]; i++)
+        client_check(&q.nodes[i]);
+}
+
 static void trouble(void)
 {
     uint64_t rounds = 100 + sim_rand(q.w, 300), faults = sim_rand(q.w, 20), burst = 1 + sim_rand(q.w, 6);
@@ -231,6 +270,8 @@ static void trouble(void)
             client();
         if (sim_rand(q.w, 100) < faults)
             fault();
+        if (q.harm && sim_rand(q.w, 100) < 3)
+            harm_one();
         if (q.restless && sim_rand(q.w, 100) < 4)
             operator_change();
         if (q.restless && sim_rand(q.w, 100) < 2)
@@ -276,7 +317,9 @@ static void begin(uint64_t seed, int nodes)
     q.n = nodes ? nodes : (int[]){1, 3, 3, 3, 5, 7}[sim_rand(q.w, 6)];
     q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
     q.restless = q.n > 1 && sim_rand(q.w, 2) == 0;
-    q.snapshot_bytes = 4000 + (int64_t)sim_rand(q.w, 30000);
+    q.snapshot_bytes = sim_rand(q.w, 2) ? 1500 + (int64_t)sim_rand(q.w, 4000) : 4000 + (int64_t)sim_rand(q.w, 30000);
+    harm_draw();
+    operator_begin();
     sim_stalls(q.w, (unsigned)sim_rand(q.w, 8), (int64_t)(1 + sim_rand(q.w, 20)) * SIM_MS);
     for (int i = 1; i <= q.first; i++) {
         size_t v = strlen(q.voters), t = strlen(q.servers);
@@ -297,8 +340,10 @@ static void end(uint64_t seed)
         fflush(stdout);
         abort();
     }
-    for (int i = 0; i < q.n; i++)
+    for (int i = 0; i < q.n; i++) {
         q.nodes[i].kv->close(q.nodes[i].kv);
+        sim_copy_free(q.nodes[i].copy);
+    }
     sim_world_free(q.w);
 }
 
@@ -324,6 +369,8 @@ static void one(uint64_t seed)
     trouble();
     if (!q.why[0])
         heal();
+    if (!q.why[0] && sim_rand(q.w, 2))
+        darkness();
     end(seed);
 }
 
@@ -341,6 +388,11 @@ static void print(void)
         "%llu; snapshots asked %llu, transfers %llu, changes of members %llu, disks lost %llu\n",
         U(counts->kills), U(counts->cuts), U(counts->restarts), U(counts->links), U(counts->resets), U(counts->jumps),
         U(counts->full), U(counts->snapshots), U(counts->transfers), U(counts->changes), U(counts->wiped));
+    printf(
+        "snapshots on their way %llu (power cut there %llu), all dark %llu; disks that fail %llu, bits flipped %llu, "
+        "writes astray %llu, older copies %llu; refusals %llu, told to be old %llu\n",
+        U(counts->installs), U(counts->aimed), U(counts->darkness), U(counts->ill), U(counts->rot), U(counts->astray),
+        U(counts->old), U(counts->refused), U(counts->stale));
 }
 
 static bool parse(int argc, char **argv)

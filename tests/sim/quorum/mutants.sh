@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
 # Proves the simulation of the quorum: each named bug of the shell must be noticed. One TAP line a bug, with the seed that
-# noticed it. Without arguments a third of them, another one each day.   mutants.sh [SEEDS [NAME...|all|rare]]
+# noticed it. Without arguments a third of them, another one each day.   mutants.sh [SEEDS [NAME...|all]]
 set -uo pipefail
 program=${CHRONIK_BUILD:-.}/tests/sim/quorum/quorum-sim seeds=${1:-400} missed=0 k=0
 [ -x "$program" ] || { echo "skip: quorum-sim was not built"; exit 77; }
 [ $# -gt 0 ] && shift
 every="raft_message_before_sync raft_ack_before_sync raft_state_not_written raft_barrier_without_quorum
-raft_entries_delivered_again raft_id_held_by_the_dead raft_forms_with_majority"
-# With an argument also those that take many seeds or were not noticed yet (docs/raft.md).
-[ "$*" != rare ] || set -- raft_older_snapshot_unanswered raft_snapshot_not_synced raft_silence_not_probed raft_install_before_log \
-    raft_strangers_unanswered raft_members_untold raft_half_a_snapshot_stays
+raft_entries_delivered_again raft_id_held_by_the_dead raft_forms_with_majority raft_snapshot_not_synced
+raft_older_snapshot_unanswered raft_silence_not_probed raft_strangers_unanswered raft_members_untold
+raft_half_a_snapshot_stays raft_boot_told_before_durable raft_boot_not_checked raft_stale_forgotten"
 names=$*
 if [ -z "$names" ]; then
     for m in $every; do

@@ -99,9 +99,9 @@ static void run(void *arg)
     n->reader = meta_reader_open(n->m);
     n->sub = (struct meta_sub){.fn = on_image, .arg = n, .every = true};
     meta_subscribe(n->m, &n->sub);
-    if (meta_start(n->m, &e) < 0)
-        quorum_break("node %d does not start: %s", n->id, e.text);
     n->running = true;
+    if (meta_start(n->m, &e) < 0)
+        on_failed(n, e.code, e.text);
 }
 
 void node_init(struct node *n, int id)
@@ -117,11 +117,20 @@ void node_start(struct node *n)
 {
     n->host = NULL;
     n->m = NULL;
-    n->running = n->registered = n->failed = n->failing = false;
+    n->running = n->registered = n->failed = n->refused = n->aimed = n->installing = false;
+    n->failing = n->ill;
+    sim_cut_at(n->os, 0);
     n->failed_text[0] = 0;
     n->seen_commit = n->seen_term = n->seen_applied = n->seen_seq = 0;
     n->lives++;
     sim_call(n->os, run, n);
+}
+
+/* A power cut may leave anything in the checkpoint. */
+static void hurt_checkpoint(struct node *n)
+{
+    for (uint64_t k = sim_rand(q.w, 4); k > 0; k--)
+        meta_kv_mem_damage(n->kv, sim_rand(q.w, UINT64_MAX));
 }
 
 void node_kill(struct node *n, bool power)
@@ -132,8 +141,7 @@ void node_kill(struct node *n, bool power)
     if (power) {
         q.counts->cuts++;
         sim_power_cut(n->os);
-        for (uint64_t k = sim_rand(q.w, 4); k > 0; k--) /* a cut may leave anything in the checkpoint */
-            meta_kv_mem_damage(n->kv, sim_rand(q.w, UINT64_MAX));
+        hurt_checkpoint(n);
     } else {
         q.counts->kills++;
         sim_kill(n->os);
@@ -163,18 +171,33 @@ static void wipe(void *arg)
 void node_wipe(struct node *n)
 {
     q.counts->wiped++;
+    sim_note(q.w, "operator: a new disk for node %d%s", n->id, n->doubtful ? ", for the doubtful one" : "");
+    harm_mend(n);
+    sim_disk_budget(n->os, UINT64_MAX); /* a new disk */
     sim_restart(n->os);
     sim_call(n->os, wipe, n);
     sim_disk_settle(n->os);
-    sim_disk_budget(n->os, UINT64_MAX); /* a new disk */
+    node_forget(n);
+    n->doubtful = false;
+    n->old_replica = 0;
+    sim_copy_free(n->copy);
+    n->copy = NULL;
+    node_start(n);
+}
+
+void node_forget(struct node *n)
+{
     n->kv->close(n->kv);
     n->kv = meta_kv_mem_new();
-    node_start(n);
 }
 
 void node_restart(struct node *n)
 {
     q.counts->restarts++;
+    if (n->aimed && sim_exit_code(n->os) == -1) {
+        q.counts->aimed++;
+        hurt_checkpoint(n);
+    }
     sim_restart(n->os);
     node_start(n);
 }

@@ -56,16 +56,17 @@ static bool calm(struct rc_conf *conf, uint32_t *there)
         return false;
     rc_status(node_core(leader), &first);
     for (int i = 0; i < q.n; i++) {
-        uint64_t replica = replica_of(&q.nodes[i]);
+        const struct node *n = &q.nodes[i];
+        uint64_t replica = replica_of(n);
         bool voter = has(&first.conf.voters, replica);
         if (!replica || (!voter && !has(&first.conf.learners, replica)))
             continue;
-        if (!node_core(&q.nodes[i]))
+        if (!node_core(n))
             return false;
-        rc_status(node_core(&q.nodes[i]), &st);
+        rc_status(node_core(n), &st);
         if (st.applied != first.last || st.last != first.last || !rc_conf_equal(&st.conf, &first.conf))
             return false;
-        *there += voter;
+        *there += voter && !n->doubtful;
     }
     *conf = first.conf;
     return first.conf.outgoing.n == 0;
@@ -73,13 +74,37 @@ static bool calm(struct rc_conf *conf, uint32_t *there)
 
 /* ---- changes ---- */
 
+/* What was asked of a leader, until it answers or dies. */
 struct wish {
     struct node *leader;
+    uint64_t life;
     uint32_t op, node;
+    bool open;
 };
+
+enum { WISHES = 64 };
+static struct wish wishes[WISHES];
+static uint32_t n_wishes;
+
+static bool under_way(void)
+{
+    for (int i = 0; i < WISHES; i++)
+        if (wishes[i].open && wishes[i].leader->lives == wishes[i].life && sim_up(wishes[i].leader->os))
+            return true;
+    return false;
+}
+
+static struct wish *new_wish(struct node *leader, uint32_t op, uint32_t node)
+{
+    struct wish *w = &wishes[n_wishes++ % WISHES];
+    *w = (struct wish){leader, leader->lives, op, node, true};
+    return w;
+}
 
 static void on_changed(void *arg, int32_t rc)
 {
+    struct wish *w = arg;
+    w->open = false;
     q.counts->changes += rc > 0;
 }
 
@@ -87,28 +112,47 @@ static void ask(void *arg)
 {
     struct wish *w = arg;
     struct chronik_meta_change c = {.size = sizeof c, .op = w->op, .node_id = (int32_t)w->node};
-    q.counts->changes += meta_member_change(w->leader->m, &c, (struct chronik_done){on_changed, NULL}) > 0;
+    int32_t rc = meta_member_change(w->leader->m, &c, (struct chronik_done){on_changed, w});
+    if (rc != CHRONIK_PENDING)
+        on_changed(w, rc);
 }
 
 static void change(struct node *leader, uint32_t op, const struct node *n)
 {
-    struct wish w = {leader, op, (uint32_t)n->id};
-    sim_call(leader->os, ask, &w);
+    sim_note(q.w, "operator: change %u of node %d is asked of node %d", op, n->id, leader->id);
+    sim_call(leader->os, ask, new_wish(leader, op, (uint32_t)n->id));
+}
+
+void operator_begin(void)
+{
+    memset(wishes, 0, sizeof wishes);
+    n_wishes = 0;
 }
 
 void operator_change(void)
 {
     struct node *leader = operator_leader(), *n = &q.nodes[sim_rand(q.w, (uint64_t)q.n)];
     struct rc_conf conf;
+    struct rc_status st;
     uint32_t there, op = CHRONIK_META_ADD_LEARNER + (uint32_t)sim_rand(q.w, 3);
     if (!leader)
         return;
+    rc_status(node_core(leader), &st);
     /* To remove a voter while the disks of others are lost could leave too few. */
     if (op == CHRONIK_META_REMOVE && (!calm(&conf, &there) || there < conf.voters.n))
         op = CHRONIK_META_PROMOTE;
-    if (op == CHRONIK_META_REMOVE)
-        q.removed_at = sim_now(q.w);
+    if (op == CHRONIK_META_PROMOTE && !has(&st.conf.learners, replica_of(n)))
+        op = CHRONIK_META_ADD_LEARNER; /* what the learner of that name was is gone */
+    if (op == CHRONIK_META_PROMOTE && n->doubtful)
+        return;
     change(leader, op, n);
+}
+
+/* A newcomer dials those whom its settings name: one of them should lead. */
+static void hand_to_named(struct node *leader)
+{
+    if (leader->id > q.first)
+        sim_call(leader->os, ask, new_wish(leader, CHRONIK_META_TRANSFER, 1 + (uint32_t)sim_rand(q.w, (uint64_t)q.first)));
 }
 
 bool operator_restore(int tries)
@@ -122,8 +166,10 @@ bool operator_restore(int tries)
         uint64_t replica = replica_of(&q.nodes[i]);
         if (!replica || has(&st.conf.voters, replica))
             continue;
+        if (tries % 10 == 9)
+            hand_to_named(leader);
         /* A removed replica that was not told dials those whom it knew, which need not be the leader. */
-        if (tries > 30 && !operator_member(&q.nodes[i]) && tries % 10 == 0) {
+        if (tries > 30 && node_core(&q.nodes[i]) && !operator_member(&q.nodes[i]) && tries % 10 == 0) {
             node_kill(&q.nodes[i], false);
             node_wipe(&q.nodes[i]);
         }
@@ -135,14 +181,20 @@ bool operator_restore(int tries)
 
 /* ---- a lost disk ---- */
 
+bool operator_bears(const struct node *n)
+{
+    struct rc_conf conf;
+    uint32_t there;
+    if (under_way() || !calm(&conf, &there))
+        return false;
+    /* Learners may be made voters at any time, the lost ones too. */
+    return there - (has(&conf.voters, replica_of(n)) && !n->doubtful) > (conf.voters.n + conf.learners.n) / 2;
+}
+
 void operator_wipe(void)
 {
     struct node *n = &q.nodes[sim_rand(q.w, (uint64_t)q.n)];
-    struct rc_conf conf;
-    uint32_t there;
-    if (q.removed_at && sim_now(q.w) - q.removed_at < 10 * SIM_S)
-        return;                                                /* what was asked for may still be on its way */
-    if (!calm(&conf, &there) || there < conf.voters.n / 2 + 2) /* one less is still more than half */
+    if (!operator_bears(n))
         return;
     node_kill(n, true);
     node_wipe(n);

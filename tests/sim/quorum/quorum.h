@@ -20,7 +20,17 @@ struct node {
     char name[8], listeners[40];
     bool running; /* started and not ended since */
     const char *wiping;
-    bool failing; /* its disk was made to fail: it may end by itself */
+    bool failing; /* its disk was made to fail: it may end by itself, or not start */
+    bool ill;     /* its disk fails now */
+    /* Its disk is not what it wrote (bits flipped, a write went astray, an older copy): as good as lost. It may refuse
+     * to start, or be refused; the operator replaces it before he bears another loss. */
+    bool doubtful;
+    bool refused;          /* it did refuse, with a sentence */
+    bool aimed;            /* power fails in one of its next operations of the disk */
+    bool installing;       /* the judge has seen it */
+    uint64_t old_replica;  /* its disk is an older copy of this replica */
+    struct sim_copy *copy; /* of its disk, from an earlier life */
+    uint64_t copied;       /* that life */
     struct plugin_host *host;
     struct chronik_host table; /* the module's: the host's, with cuts.c in between */
     struct meta *m;
@@ -48,8 +58,12 @@ struct op {
 
 struct counts {
     uint64_t seeds, virtual_ms, commands, acknowledged, unknown, barriers, elections, truncations, kills, cuts,
-        restarts, links, resets, jumps, full, snapshots, installs, transfers, changes, wiped;
+        restarts, links, resets, jumps, full, snapshots, installs, transfers, changes, wiped, aimed, darkness;
+    uint64_t ill, rot, astray, old, refused, stale; /* disks that fail, lie, are old; what became of them */
 };
+
+/* What the disks of an episode may do to their nodes besides being slow, full and cut off from power. */
+enum harm { HARM_NONE, HARM_FAIL, HARM_ROT, HARM_ASTRAY, HARM_OLD };
 
 struct quorum {
     struct sim_world *w;
@@ -59,10 +73,14 @@ struct quorum {
     struct node nodes[QUORUM_NODES];
     char voters[512], servers[512];
     int64_t snapshot_bytes;
-    int64_t removed_at; /* when the operator last asked for a removal */
-    bool restless;      /* members change, disks are lost */
+    bool restless; /* members change, disks are lost */
+    enum harm harm;
+    bool aim; /* power fails where a snapshot is on its way */
     /* the judge */
     int leader_of[QUORUM_TERMS];
+    struct {
+        uint64_t replica, vote;
+    } votes[QUORUM_NODES][QUORUM_TERMS];
     struct {
         bool known;
         uint64_t term, hash;
@@ -93,6 +111,7 @@ void node_init(struct node *n, int id);
 void node_start(struct node *n); /* the machine is up: a new process; it does not wait */
 void node_kill(struct node *n, bool power);
 void node_wipe(struct node *n);             /* the machine is off: its disk is lost; starts as a new replica */
+void node_forget(struct node *n);           /* the machine is off: its checkpoint is lost */
 void node_restart(struct node *n);          /* after node_kill, or after it ended by itself */
 struct rc *node_core(const struct node *n); /* NULL: not running, or its core is not made yet */
 
@@ -100,6 +119,12 @@ struct rc *node_core(const struct node *n); /* NULL: not running, or its core is
 struct rc *inside_core(chronik_meta *engine);
 uint64_t inside_replica(chronik_meta *engine); /* 0: not known yet */
 bool inside_removed(chronik_meta *engine);     /* it knows that it is no member any more */
+uint64_t inside_boot(chronik_meta *engine);    /* the counter of its start */
+bool inside_voted(chronik_meta *engine, uint64_t term, uint64_t vote); /* … and its log says so durably */
+/* It knows for good, whatever happens to it, that the replica has been started with this counter. */
+bool inside_knows(chronik_meta *engine, uint64_t replica, uint64_t boot);
+bool inside_stale(chronik_meta *engine);      /* it was told that its disk is an older copy */
+bool inside_installing(chronik_meta *engine); /* a snapshot comes in or takes its place */
 
 /* clients.c */
 void client_topic(struct node *n);
@@ -109,12 +134,23 @@ void client_barrier(struct node *n);
 void client_check(struct node *n); /* at rest: everything that was acknowledged is in this node's image, once */
 
 /* operator.c: what people do to a quorum */
-struct node *operator_leader(void); /* of the highest term; NULL */
-void operator_change(void);         /* a random change of the members, asked of the leader */
-void operator_wipe(void);           /* a disk is lost, when the quorum can bear it and is calm */
+void operator_begin(void);                 /* a new world */
+struct node *operator_leader(void);        /* of the highest term; NULL */
+void operator_change(void);                /* a random change of the members, asked of the leader */
+void operator_wipe(void);                  /* a disk is lost, when the quorum can bear it and is calm */
+bool operator_bears(const struct node *n); /* it is calm, and goes on without this node's disk */
 /* One step towards every node being a voter; true: all are, and nobody else. */
 bool operator_restore(int tries);
 bool operator_member(const struct node *n); /* as the leader has applied it */
+
+/* harm.c */
+void harm_draw(void); /* which of them the seed has */
+void harm_one(void);  /* one such thing happens, if there is a node that may suffer it */
+void harm_mend(struct node *n);
+void harm_aim(void); /* looks for a snapshot on its way, and draws a power cut there */
+void harm_disarm(void);
+void harm_cure(void); /* nodes that refuse or are refused get new disks */
+void harm_end(void);  /* the links are whole: every doubtful disk has its say and is replaced */
 
 /* judge.c */
 bool judge_look(void *arg); /* after each step of the world; true: broken */
