@@ -16,13 +16,22 @@ static bool serves(const struct node *n)
     return node_core(n) != NULL;
 }
 
-void harm_draw(void)
+void harm_draw(enum harm wanted)
 {
     uint64_t dice = sim_rand(q.w, 10);
-    q.harm = dice < 4 ? (enum harm)(HARM_FAIL + dice) : HARM_NONE;
+    q.harm = wanted ? wanted : dice < 4 ? (enum harm)(HARM_FAIL + dice) : HARM_NONE;
     if (q.n == 1 && q.harm != HARM_NONE)
         q.harm = HARM_FAIL; /* nobody could repair the others */
     q.aim = sim_rand(q.w, 2);
+}
+
+int harm_named(const char *name)
+{
+    static const char *const names[] = {"", "fail", "rot", "astray", "old"};
+    for (int i = HARM_FAIL; i <= HARM_OLD; i++)
+        if (strcmp(name, names[i]) == 0)
+            return i;
+    return 0;
 }
 
 /* ---- calls that fail ---- */
@@ -151,12 +160,23 @@ static void grow_old(struct node *n)
     }
 }
 
+/* Waits a moment for the calm in which the loss of a disk can be borne. */
+static bool may_suffer(const struct node *n)
+{
+    for (int i = 0; i < 20 && !q.why[0]; i++) {
+        if (!n->doubtful && serves(n) && operator_bears(n))
+            return true;
+        quorum_run(50 * SIM_MS);
+    }
+    return false;
+}
+
 void harm_one(void)
 {
     struct node *n = any();
     if (q.harm == HARM_FAIL && n->running && !n->ill)
         make_ill(n);
-    if (q.harm <= HARM_FAIL || n->doubtful || !serves(n) || !operator_bears(n))
+    if (q.harm <= HARM_FAIL || !may_suffer(n))
         return;
     if (q.harm == HARM_ROT)
         rot(n);

@@ -21,6 +21,7 @@ static struct options {
     int nodes; /* 0: random */
     const char *mutant;
     void (*scene)(void); /* NULL: random trouble */
+    int harm;            /* 0: drawn */
 } opt = {.from = 1, .to = 20};
 
 static struct counts *counts;
@@ -318,7 +319,7 @@ static void begin(uint64_t seed, int nodes)
     q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
     q.restless = q.n > 1 && sim_rand(q.w, 2) == 0;
     q.snapshot_bytes = sim_rand(q.w, 2) ? 1500 + (int64_t)sim_rand(q.w, 4000) : 4000 + (int64_t)sim_rand(q.w, 30000);
-    harm_draw();
+    harm_draw((enum harm)opt.harm);
     operator_begin();
     sim_stalls(q.w, (unsigned)sim_rand(q.w, 8), (int64_t)(1 + sim_rand(q.w, 20)) * SIM_MS);
     for (int i = 1; i <= q.first; i++) {
@@ -413,6 +414,10 @@ static bool parse(int argc, char **argv)
             opt.scene = quorum_scene(argv[++i]);
             if (!opt.scene)
                 return false;
+        } else if (strcmp(argv[i], "--harm") == 0 && i + 1 < argc) {
+            opt.harm = harm_named(argv[++i]);
+            if (!opt.harm)
+                return false;
         } else if (strcmp(argv[i], "--mutant") == 0 && i + 1 < argc) {
             opt.mutant = argv[++i];
         } else {
@@ -425,7 +430,9 @@ static bool parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
-        fputs("usage: quorum-sim [--seeds A-B] [--nodes N] [--mutant NAME] [--scene NAME]\n", stderr);
+        fputs(
+            "usage: quorum-sim [--seeds A-B] [--nodes N] [--harm fail|rot|astray|old] [--mutant NAME] [--scene NAME]\n",
+            stderr);
         return 2;
     }
     counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

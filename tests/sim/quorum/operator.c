@@ -152,7 +152,8 @@ void operator_change(void)
 static void hand_to_named(struct node *leader)
 {
     if (leader->id > q.first)
-        sim_call(leader->os, ask, new_wish(leader, CHRONIK_META_TRANSFER, 1 + (uint32_t)sim_rand(q.w, (uint64_t)q.first)));
+        sim_call(leader->os, ask,
+                 new_wish(leader, CHRONIK_META_TRANSFER, 1 + (uint32_t)sim_rand(q.w, (uint64_t)q.first)));
 }
 
 bool operator_restore(int tries)

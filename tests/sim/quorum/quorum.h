@@ -117,9 +117,9 @@ struct rc *node_core(const struct node *n); /* NULL: not running, or its core is
 
 /* inside.c: the core of an instance of the module, or NULL. Apart from the rest because both sides have names alike. */
 struct rc *inside_core(chronik_meta *engine);
-uint64_t inside_replica(chronik_meta *engine); /* 0: not known yet */
-bool inside_removed(chronik_meta *engine);     /* it knows that it is no member any more */
-uint64_t inside_boot(chronik_meta *engine);    /* the counter of its start */
+uint64_t inside_replica(chronik_meta *engine);                         /* 0: not known yet */
+bool inside_removed(chronik_meta *engine);                             /* it knows that it is no member any more */
+uint64_t inside_boot(chronik_meta *engine);                            /* the counter of its start */
 bool inside_voted(chronik_meta *engine, uint64_t term, uint64_t vote); /* … and its log says so durably */
 /* It knows for good, whatever happens to it, that the replica has been started with this counter. */
 bool inside_knows(chronik_meta *engine, uint64_t replica, uint64_t boot);
@@ -144,8 +144,9 @@ bool operator_restore(int tries);
 bool operator_member(const struct node *n); /* as the leader has applied it */
 
 /* harm.c */
-void harm_draw(void); /* which of them the seed has */
-void harm_one(void);  /* one such thing happens, if there is a node that may suffer it */
+void harm_draw(enum harm wanted); /* which of them the seed has; HARM_NONE: any, or none */
+int harm_named(const char *name); /* 0: there is none */
+void harm_one(void);              /* one such thing happens, if there is a node that may suffer it */
 void harm_mend(struct node *n);
 void harm_aim(void); /* looks for a snapshot on its way, and draws a power cut there */
 void harm_disarm(void);
