@@ -193,6 +193,8 @@ static void begin(uint64_t seed, int n)
         ck_assert(sim_call(nodes[i].os, start_node, &nodes[i]));
     ck_assert_int_eq(sim_run(w, sim_now(w) + 60 * SIM_S, 0, leads, NULL), SIM_TRUE);
     sim_run_for(w, SIM_S);
+    lead = NULL; /* the first reign may have been short */
+    ck_assert(leads(NULL));
 }
 
 static void proposed(void *arg, int32_t rc)
