@@ -60,6 +60,18 @@ void os_exec_close(struct os_exec *e)
     e->os->exec->close(e);
 }
 
+void os_posts_begin(struct os *os)
+{
+    if (os->exec->posts)
+        os->exec->posts(os, true);
+}
+
+void os_posts_end(struct os *os)
+{
+    if (os->exec->posts)
+        os->exec->posts(os, false);
+}
+
 void os_worker_post(struct os *os, struct chronik_task *t)
 {
     os->exec->worker_post(os, t);

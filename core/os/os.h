@@ -44,6 +44,10 @@ bool os_exec_here(struct os_exec *e);                           /* the caller is
 /* Runs what is queued without a time, drops timers, joins the thread. Must not be called from a task of e. In the
  * simulator it drains the virtual queue. */
 void os_exec_close(struct os_exec *e);
+/* Between the two calls posts of this thread wake a sleeping executor once, at the end, instead of at each post: for
+ * whoever posts many tasks in a row. Not nested, and nothing in between may wait for what was posted. */
+void os_posts_begin(struct os *os);
+void os_posts_end(struct os *os);
 /* Processors that this process may run on, at least 1. */
 uint32_t os_processors(struct os *os);
 /* Runs the task on a shared pool of worker threads (2 by default). */

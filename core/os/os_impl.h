@@ -21,6 +21,7 @@ struct os_exec_ops {
     bool (*cancel)(struct os_exec *e, struct chronik_task *t);
     bool (*here)(struct os_exec *e);
     void (*close)(struct os_exec *e);
+    void (*posts)(struct os *os, bool begin); /* may be NULL */
     void (*worker_post)(struct os *os, struct chronik_task *t);
     bool (*flag_wait)(struct os *os, struct os_flag *f, int64_t timeout_ns);
     void (*flag_set)(struct os *os, struct os_flag *f);

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOP_EXTRA = 32 };
+enum { LOOP_EXTRA = 32, POSTS_EXECS = 16 };
 
 struct real_exec {
     struct os_exec base;
@@ -30,6 +30,7 @@ struct real_exec {
     struct task_queue queue;
     bool sleeping; /* the thread waits and nobody has woken it yet */
     bool closing;
+    uint32_t owed; /* threads between os_posts_begin and _end that will wake it */
     unsigned flags;
     pthread_t thread;
     /* a loop's own; the thread's alone once it runs */
@@ -43,6 +44,13 @@ struct real_exec {
 
 static _Thread_local struct real_exec *here;
 
+/* Executors that this thread owes a wake-up. */
+static _Thread_local struct {
+    bool open;
+    uint32_t n;
+    struct real_exec *of[POSTS_EXECS];
+} posts;
+
 static struct real_exec *exec_of(struct os_exec *e)
 {
     return (struct real_exec *)e;
@@ -50,11 +58,26 @@ static struct real_exec *exec_of(struct os_exec *e)
 
 /* ---- posting ---- */
 
+/* Whether the wake-up can be left to os_posts_end. The executor stays asleep for all others. */
+static bool owe(struct real_exec *e)
+{
+    if (!posts.open)
+        return false;
+    for (uint32_t i = 0; i < posts.n; i++)
+        if (posts.of[i] == e)
+            return true;
+    if (posts.n == POSTS_EXECS)
+        return false;
+    posts.of[posts.n++] = e;
+    e->owed++; /* it is not freed meanwhile */
+    return true;
+}
+
 /* Called with the lock: a task that was just queued may be the one after which the executor is closed and freed, so
  * nothing of it may be touched once the lock is released. */
 static void wake(struct real_exec *e)
 {
-    if (!e->sleeping)
+    if (!e->sleeping || owe(e))
         return;
     e->sleeping = false;
     if (!e->evbase) {
@@ -96,6 +119,24 @@ static bool real_cancel(struct os_exec *x, struct chronik_task *t)
     bool was = tq_cancel(&e->queue, t);
     os_mutex_unlock(&e->lock);
     return was;
+}
+
+static void real_posts(struct os *os, bool begin)
+{
+    CHECK(posts.open != begin);
+    posts.open = begin;
+    if (begin)
+        return;
+    for (uint32_t i = 0; i < posts.n; i++) {
+        struct real_exec *e = posts.of[i];
+        os_mutex_lock(&e->lock);
+        e->owed--;
+        wake(e);
+        if (e->closing)
+            pthread_cond_broadcast(&e->cond); /* real_close may wait for us */
+        os_mutex_unlock(&e->lock);
+    }
+    posts.n = 0;
 }
 
 static bool real_here(struct os_exec *x)
@@ -320,6 +361,10 @@ static void real_close(struct os_exec *x)
     wake(e);
     os_mutex_unlock(&e->lock);
     pthread_join(e->thread, NULL);
+    os_mutex_lock(&e->lock);
+    while (e->owed)
+        pthread_cond_wait(&e->cond, &e->lock.m);
+    os_mutex_unlock(&e->lock);
     tq_drop_timers(&e->queue); /* armed by the last tasks */
     atomic_fetch_sub(&((struct real_os *)e->base.os)->execs, 1);
     exec_free(e);
@@ -421,6 +466,7 @@ const struct os_exec_ops real_exec_ops = {
     .cancel = real_cancel,
     .here = real_here,
     .close = real_close,
+    .posts = real_posts,
     .worker_post = real_worker_post,
     .flag_wait = real_flag_wait,
     .flag_set = real_flag_set,

@@ -387,6 +387,8 @@ void part_close_all(struct part_set *s)
 
 static void on_durable(void *arg, const struct chronik_durable *d, uint32_t n, uint32_t stride)
 {
+    struct part_set *set = arg;
+    os_posts_begin(set->cfg.os); /* a group's requests wake their loops once */
     for (uint32_t i = 0; i < n; i++) {
         const struct chronik_durable *one = (const void *)((const char *)d + (size_t)i * stride);
         struct part *p = one->cookie;
@@ -396,6 +398,7 @@ static void on_durable(void *arg, const struct chronik_durable *d, uint32_t n, u
         os_mutex_unlock(&p->mu);
         part_fire(&fired);
     }
+    os_posts_end(set->cfg.os);
 }
 
 static void on_append_failed(void *arg, void *cookie, int64_t end, int32_t code)

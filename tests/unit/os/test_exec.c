@@ -106,6 +106,30 @@ static void link_next(void *arg)
         os_exec_post(gate_exec, &chain);
 }
 
+START_TEST(posts_in_a_row_wake_a_sleeping_executor_at_their_end)
+{
+    static struct numbered tasks[100];
+    struct os_exec *e;
+    n_seen = 0;
+    ck_assert_int_eq(os_exec_open(os, "row", loop_of(_i), &e), CHRONIK_DONE);
+    struct chronik_task end = {.fn = set_done};
+    os_exec_post(e, &end);
+    wait_done();
+    os_posts_begin(os);
+    for (int i = 0; i < 100; i++) {
+        tasks[i] = (struct numbered){{.fn = note, .arg = &tasks[i]}, i};
+        os_exec_post(e, &tasks[i].t);
+    }
+    os_exec_post(e, &end);
+    os_posts_end(os);
+    wait_done();
+    ck_assert_int_eq(n_seen, 100);
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(seen[i], i);
+    os_exec_close(e);
+}
+END_TEST
+
 START_TEST(close_runs_what_is_queued_and_drops_timers)
 {
     chain = (struct chronik_task){.fn = link_next};
@@ -304,6 +328,7 @@ int main(void)
     tcase_add_checked_fixture(t, world_open, world_close);
     tcase_add_loop_test(t, tasks_run_once_in_the_order_of_their_posts, 0, 2);
     tcase_add_loop_test(t, a_queued_task_is_not_queued_twice_and_may_be_cancelled, 0, 2);
+    tcase_add_loop_test(t, posts_in_a_row_wake_a_sleeping_executor_at_their_end, 0, 2);
     tcase_add_loop_test(t, close_runs_what_is_queued_and_drops_timers, 0, 2);
     tcase_add_loop_test(t, timers_fire_in_the_order_of_their_times_and_never_early, 0, 2);
     tcase_add_test(t, a_task_may_post_itself_to_and_fro);
