@@ -74,7 +74,8 @@ static bool deliver_entries(chronik_meta *m, struct event *ev)
 static void install(chronik_meta *m)
 {
     struct errtext e = {0};
-    if (snapshot_install(m, &e) < 0) {
+    uint64_t index = 0;
+    if (snapshot_install(m, &index, &e) < 0) {
         pthread_mutex_lock(&m->lock);
         m->stage = STAGE_FAILED;
         m->error = e;
@@ -83,8 +84,8 @@ static void install(chronik_meta *m)
         return;
     }
     pthread_mutex_lock(&m->lock);
-    m->host_applied = max_u64(m->host_applied, m->snapshot.pos.index);
-    m->skip_to = max_u64(m->skip_to, m->snapshot.pos.index);
+    m->host_applied = max_u64(m->host_applied, index);
+    m->skip_to = max_u64(m->skip_to, index);
     m->installing = false;
     if (!m->closing)
         raft_post(m);

@@ -355,7 +355,8 @@ int32_t snapshot_end(void *writer, uint32_t ok);
 /* Head and group of a snapshot file, `whole`: all of it is checked. E_NOTFOUND when there is none. */
 int32_t snapshot_load(chronik_meta *m, const char *name, bool whole, struct chronik_meta_snapshot *s, struct group *g,
                       struct errtext *e);
-int32_t snapshot_install(chronik_meta *m, struct errtext *e); /* apply executor */
+/* Apply executor. *index: the entry whose state the host has now. */
+int32_t snapshot_install(chronik_meta *m, uint64_t *index, struct errtext *e);
 
 /* settings.c */
 int32_t settings_load(chronik_meta *m);

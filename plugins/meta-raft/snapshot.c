@@ -207,22 +207,26 @@ int32_t snapshot_load(chronik_meta *m, const char *name, bool whole, struct chro
                   : rc;
 }
 
-int32_t snapshot_install(chronik_meta *m, struct errtext *e)
+int32_t snapshot_install(chronik_meta *m, uint64_t *index, struct errtext *e)
 {
     struct group *g = calloc(1, sizeof *g);
     struct chronik_meta_snapshot s;
-    pthread_mutex_lock(&m->lock);
-    s = m->snapshot;
-    pthread_mutex_unlock(&m->lock);
     if (!g)
         return errtext_set(e, CHRONIK_E_NOMEM, "%s/%s: out of memory", RAFT_FOLDER, RAFT_SNAPSHOT);
-    int32_t rc = m->ev.install_begin(m->ev.arg, &s);
+    int32_t rc = read_file(m, RAFT_SNAPSHOT, true, &s, g, NULL, e); /* whose it is, as the file says */
+    *index = s.pos.index;
+    if (rc > 0 && m->ev.install_begin(m->ev.arg, &s) < 0) {
+        free(g);
+        return errtext_set(e, CHRONIK_E_INVAL, "the host refused the snapshot in %s", RAFT_FOLDER);
+    }
     if (rc < 0) {
         free(g);
-        return errtext_set(e, rc, "the host refused the snapshot in %s", RAFT_FOLDER);
+        return e->code ? rc : errtext_set(e, rc, "%s/%s cannot be read", RAFT_FOLDER, RAFT_SNAPSHOT);
     }
     rc = read_file(m, RAFT_SNAPSHOT, false, &s, g, m->ev.install_chunk, e);
     free(g);
+    if (rc > 0 && s.pos.index != *index)
+        rc = errtext_set(e, CHRONIK_E_STALE, "%s/%s was replaced while it was read", RAFT_FOLDER, RAFT_SNAPSHOT);
     int32_t end = m->ev.install_end(m->ev.arg, rc > 0);
     if (rc < 0)
         return e->code ? rc : errtext_set(e, rc, "%s/%s cannot be read", RAFT_FOLDER, RAFT_SNAPSHOT);
