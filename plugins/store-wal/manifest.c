@@ -116,9 +116,16 @@ static void put_part(struct st_image *m, const chronik_store_part *p, uint32_t p
     }
 }
 
+/* A partition may have been opened since manifest_begin: its number counts as given out, too. */
 void manifest_part(struct st_image *m, const chronik_store_part *p)
 {
+    struct disk_head h;
     put_part(m, p, p->pn, p->moves, p->segs, p->n_segs);
+    if (m->failed)
+        return;
+    memcpy(&h, m->p, sizeof h);
+    h.next_pn = h.next_pn > p->pn ? h.next_pn : p->pn + 1;
+    memcpy(m->p, &h, sizeof h);
 }
 
 void manifest_adopt(struct st_image *m, const chronik_store_part *p, uint32_t pn, struct st_seg *const *segs,
@@ -344,8 +351,10 @@ static int32_t load_part(struct st_dir *d, struct cursor *c)
     struct disk_part x;
     struct chronik_uuid topic;
     if (!take(c, &x, sizeof x) || x.n_segs > (c->n - c->at) / sizeof(struct disk_seg) || x.log_start < 0 ||
-        x.written < x.log_start || x.pn >= atomic_load(&d->next_pn))
+        x.written < x.log_start || x.pn == UINT32_MAX)
         return CHRONIK_E_CORRUPT;
+    if (x.pn >= atomic_load(&d->next_pn)) /* earlier builds wrote such a head when a partition was opened meanwhile */
+        atomic_store(&d->next_pn, x.pn + 1);
     memcpy(topic.b, x.topic, 16);
     if (part_find_in(d, &topic, x.partition))
         return CHRONIK_E_EXISTS;
@@ -418,8 +427,6 @@ int32_t manifest_adopt_load(struct st_dir *d, const void *data, uint64_t n, chro
     if (!take(&c, &tag, sizeof tag) || tag != ITEM_PART || n - c.at < sizeof x)
         return CHRONIK_E_CORRUPT;
     memcpy(&x, c.p + c.at, sizeof x);
-    if (x.pn != UINT32_MAX && x.pn >= atomic_load(&d->next_pn))
-        atomic_store(&d->next_pn, x.pn + 1);
     int32_t r = load_part(d, &c);
     memcpy(topic.b, x.topic, 16);
     *out = r > 0 ? part_find_in(d, &topic, x.partition) : NULL;
