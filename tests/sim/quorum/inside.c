@@ -58,7 +58,7 @@ bool inside_stale(chronik_meta *engine);
 
 bool inside_stale(chronik_meta *m)
 {
-    return m && m->stage == STAGE_RUNNING && m->net->stale;
+    return m && m->stage == STAGE_RUNNING && m->net->stale && !m->id.superseded; /* that is another thing (force.c) */
 }
 
 bool inside_installing(chronik_meta *engine);

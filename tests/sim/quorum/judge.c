@@ -110,6 +110,8 @@ static void look_at_life(struct node *n)
         n->running = false;
         if (n->aimed && sim_exit_code(n->os) == -1)
             return;
+        if (sim_exit_code(n->os) == 70 && strstr(n->failed_text, "founded anew by force"))
+            return; /* as it must (force.c) */
         if (excused && sim_exit_code(n->os) == 74)
             look_at_sentence(n);
         else

@@ -319,7 +319,8 @@ static void begin(uint64_t seed, int nodes)
     q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
     q.restless = q.n > 1 && sim_rand(q.w, 2) == 0;
     q.snapshot_bytes = sim_rand(q.w, 2) ? 1500 + (int64_t)sim_rand(q.w, 4000) : 4000 + (int64_t)sim_rand(q.w, 30000);
-    harm_draw((enum harm)opt.harm);
+    if (!opt.scene)
+        harm_draw((enum harm)opt.harm);
     operator_begin();
     sim_stalls(q.w, (unsigned)sim_rand(q.w, 8), (int64_t)(1 + sim_rand(q.w, 20)) * SIM_MS);
     for (int i = 1; i <= q.first; i++) {

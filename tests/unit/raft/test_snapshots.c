@@ -203,6 +203,7 @@ static void put_file(const uint8_t *p, size_t n)
 
 static void load_cut(void *arg)
 {
+    uint64_t index;
     size_t cut = *(size_t *)arg;
     struct chronik_meta_snapshot s;
     struct group g;
@@ -212,7 +213,7 @@ static void load_cut(void *arg)
     ck_assert_msg(rc < 0 && strstr(e.text, RAFT_FOLDER) != NULL, "cut at %zu of %zu: %d: %s", cut, content_n, rc,
                   e.text);
     struct errtext why = {0};
-    rc = snapshot_install(m, &why);
+    rc = snapshot_install(m, &index, &why);
     ck_assert_msg(rc < 0 && why.text[0], "cut at %zu of %zu and installed: %d", cut, content_n, rc);
 }
 
