@@ -363,11 +363,13 @@ static int32_t check_engine(struct os *os, const struct datadirs *all, const cha
         if (!other)
             continue;
         const char *name = strncmp(other, "meta-", 5) == 0 ? other + 5 : other;
-        return err_set(e, CHRONIK_E_STALE,
-                       "data directory %s: its metadata are kept by %s, and %s would begin without them; start with "
-                       "--meta=%s (chronik.meta=%s), or give %s another log.dirs; metadata cannot be moved between "
-                       "modules yet",
-                       all->v[i].path, other, engine, name, name, engine);
+        return err_set(
+            e, CHRONIK_E_STALE,
+            "data directory %s: its metadata are kept by %s (%s), and %s would begin without them; start with "
+            "--meta=%s (chronik.meta=%s), or give %s another log.dirs; metadata cannot be moved between "
+            "modules yet",
+            all->v[i].path, other, all->v[i].engine[0] ? "says meta.properties" : "its folder is there", engine, name,
+            name, engine);
     }
     return CHRONIK_DONE;
 }
