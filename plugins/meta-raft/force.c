@@ -44,7 +44,10 @@ void force_remember(chronik_meta *m)
 static uint64_t last_term(chronik_meta *m, uint64_t last)
 {
     const struct rc_entry *e = rc_entry_at(m->rc, last);
-    return e ? e->term : m->snapshot.pos.index == last ? m->snapshot.pos.epoch : m->id.bootstrap.term;
+    pthread_mutex_lock(&m->lock);
+    struct chronik_meta_pos snap = m->snapshot.pos;
+    pthread_mutex_unlock(&m->lock);
+    return e ? e->term : snap.index == last ? snap.epoch : m->id.bootstrap.term;
 }
 
 /* ---- may it, and what is at stake ---- */
