@@ -26,20 +26,22 @@ static const struct hello *candidate(chronik_meta *m, const struct request *r)
     return NULL;
 }
 
-/* The member that fits the request among these ids; NULL. */
-static const struct member *member_in(chronik_meta *m, const struct request *r, const struct rc_ids *ids)
-{
-    const struct book *b = &m->group_now->book;
-    for (uint32_t i = 0; i < b->n; i++)
-        if (is_target(r, b->v[i].node, &b->v[i].directory) && ids_have(ids, b->v[i].replica))
-            return &b->v[i];
-    return NULL;
-}
-
 static bool is_there(chronik_meta *m, uint64_t replica)
 {
     const struct peer *p = peer_of(m, replica);
     return replica == m->id.replica || (p && peer_ready(p, LANE_TALK));
+}
+
+/* The member that fits the request among these ids, of several one that is there; NULL. */
+static const struct member *member_in(chronik_meta *m, const struct request *r, const struct rc_ids *ids)
+{
+    const struct book *b = &m->group_now->book;
+    const struct member *found = NULL;
+    for (uint32_t i = 0; i < b->n; i++)
+        if (is_target(r, b->v[i].node, &b->v[i].directory) && ids_have(ids, b->v[i].replica) &&
+            (!found || is_there(m, b->v[i].replica)))
+            found = &b->v[i];
+    return found;
 }
 
 /* ---- one request ---- */
@@ -115,7 +117,7 @@ static bool caught_up(chronik_meta *m, uint64_t replica)
 {
     struct rc_peer v[RC_MAX_MEMBERS];
     const struct rc_peer *p = progress(m, replica, v);
-    return p && p->match + LAG_MOST >= raft_last(m) && p->flow != RC_SNAPSHOT;
+    return p && p->match && p->match + LAG_MOST >= raft_last(m) && p->flow != RC_SNAPSHOT;
 }
 
 static int32_t behind(chronik_meta *m, struct request *r, int32_t result, const struct member *x)
@@ -128,7 +130,7 @@ static int32_t behind(chronik_meta *m, struct request *r, int32_t result, const 
                        is_there(m, x->replica) ? "connected" : "not connected");
 }
 
-/* The learner becomes a voter; a dead replica of the same node leaves in the same change. */
+/* The learner becomes a voter; other replicas of the same node, which are dead, leave in the same change. */
 static int32_t promote(chronik_meta *m, struct request *r)
 {
     const struct group *g = m->group_now;
@@ -143,7 +145,8 @@ static int32_t promote(chronik_meta *m, struct request *r)
         return behind(m, r, CHRONIK_E_AGAIN, x);
     struct rc_conf_change c = {.n = 1, .v = {{.op = RC_ADD_VOTER, .id = x->replica}}};
     for (uint32_t i = 0; i < g->book.n; i++)
-        if (g->book.v[i].node == (uint32_t)r->ask.node && ids_have(&g->conf.voters, g->book.v[i].replica)) {
+        if (g->book.v[i].node == (uint32_t)r->ask.node && g->book.v[i].replica != x->replica &&
+            conf_has(&g->conf, g->book.v[i].replica)) {
             c.v[c.n].op = RC_REMOVE;
             c.v[c.n++].id = g->book.v[i].replica;
         }
