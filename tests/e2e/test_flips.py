@@ -58,6 +58,13 @@ def read(broker, topic):
     return done.stdout.splitlines() if done.returncode == 0 else None
 
 
+def refused(b, what):
+    check(b.process.returncode > 0, f"{what}: the start ended with {b.process.returncode}: {b.log()[-800:]}")
+    said = [x for x in b.log().splitlines() if any(w in x for w in ("damaged", "restore", "belongs", "meta.properties"))]
+    check(said, f"{what}: the start was refused without a reason: {b.log()[-800:]}")
+    return "refused"
+
+
 def judge(b, what):
     """How the broker took it: a word for the table."""
     b.launch()
@@ -66,10 +73,7 @@ def judge(b, what):
     except Failed as e:
         raise Failed(f"{what}: {e}; it said: {b.log()[-800:]}") from None
     if b.process.poll() is not None:
-        check(b.process.returncode > 0, f"{what}: the start ended with {b.process.returncode}: {b.log()[-800:]}")
-        said = [x for x in b.log().splitlines() if any(w in x for w in ("damaged", "restore", "belongs", "meta.properties"))]
-        check(said, f"{what}: the start was refused without a reason: {b.log()[-800:]}")
-        return "refused"
+        return refused(b, what)
     lost = []
     for topic in TOPICS:
         got = read(b, topic)
@@ -77,6 +81,8 @@ def judge(b, what):
             lost.append(topic)
         else:
             check(got == lines_of(topic), f"{what}: topic {topic} gives {len(got)} records that are not those acknowledged")
+    if lost and b.process.poll() is not None:  # it listened, and then found the damage
+        return refused(b, what)
     check(len(lost) <= 1, f"{what}: topics {lost} are lost; it said: {b.log()[-800:]}")
     if lost:
         check("is offline" in b.log() and "offset" in b.log(), f"{what}: {lost[0]} is lost without a word: {b.log()[-800:]}")
