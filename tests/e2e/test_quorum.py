@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """test_quorum.py: three brokers as a quorum of metadata: every order of their starts, what a lone one says, who leads
-when the leader is killed or stopped, and a group that grows and shrinks. CHRONIK_TEST_LONG: all six orders with gaps of
+when the leader is killed or stopped, and a group that grows and shrinks. CHRONIK_TEST_FULL: all six orders with gaps of
 up to twenty seconds; how long things took is printed, never asserted."""
 import contextlib
 import itertools
@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import LONG, SHORT, Tests, check, metadata, wait_for  # noqa: E402
+from harness import FULL, LONG, SHORT, Tests, check, metadata, wait_for  # noqa: E402
 from quorum import Quorum, create, ctl, promoted, timed, topics  # noqa: E402
 
 tests = Tests()
@@ -37,7 +37,7 @@ def listens(b):
 
 
 def gap():
-    time.sleep(random.uniform(0, 20) if LONG else random.choice([0, 0.2, 0.6]))
+    time.sleep(random.uniform(0, 20) if FULL else random.choice([0, 0.2, 0.6]))
 
 
 def serves(q, since, what, *which):
@@ -62,7 +62,7 @@ def lone(q, i):
 @tests.test
 def s1_in_any_order_three_form_one_quorum_and_two_of_a_formed_one_serve(work):
     orders = list(itertools.permutations(range(3)))
-    for n, order in enumerate(orders if LONG else random.sample(orders, 1 if SHORT else 2)):
+    for n, order in enumerate(orders if LONG or FULL else random.sample(orders, 1 if SHORT else 2)):
         home = os.path.join(work, str(n))
         os.mkdir(home)
         q = Quorum(tests, home)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_quorum_kills.py: kill -9 of random nodes of a metadata quorum under 64 clients that make and remove topics, commit
 offsets and see some expire: every answered command is in the final state once, and the state after each command is the
-same on all nodes. Eight kills, two hundred with CHRONIK_TEST_LONG."""
+same on all nodes. Eight kills, two hundred with CHRONIK_TEST_FULL."""
 import contextlib
 import os
 import random
@@ -10,12 +10,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import LONG, SHORT, Tests, check, kcat, wait_for  # noqa: E402
+from harness import FULL, LONG, SHORT, Tests, check, kcat, wait_for  # noqa: E402
 from load import Load, seed_of  # noqa: E402
 from quorum import Digests, Quorum  # noqa: E402
 
 tests = Tests()
-KILLS = 200 if LONG else 3 if SHORT else 8
+KILLS = 200 if FULL else 30 if LONG else 3 if SHORT else 8
 CLIENTS = 16 if SHORT else 64
 # small snapshots and files: both are replaced and recycled many times in a run
 SETTINGS = {"chronik.meta-raft.snapshot.bytes": "262144", "chronik.meta-raft.file.bytes": "262144",

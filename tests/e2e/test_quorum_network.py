@@ -2,7 +2,7 @@
 """test_quorum_network.py: a metadata quorum whose nodes live in network namespaces, so that what one sends can get lost on
 its way to another: a leader and a minority isolated, one-way cuts, random ones under load. No acknowledged command is
 lost, states are equal, and a healed node disturbs nobody. Needs root and iproute2. Links are cut silently: the sender
-holds a wrong hardware address of the receiver. CHRONIK_TEST_LONG: forty random cuts."""
+holds a wrong hardware address of the receiver. CHRONIK_TEST_FULL: forty random cuts."""
 import contextlib
 import os
 import random
@@ -12,12 +12,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import LONG, SHORT, Skip, Tests, check, wait_for  # noqa: E402
+from harness import FULL, LONG, SHORT, Skip, Tests, check, wait_for  # noqa: E402
 from load import Load, seed_of  # noqa: E402
 from quorum import Digests, Quorum, create  # noqa: E402
 
 tests = Tests()
-CUTS = 40 if LONG else 2 if SHORT else 5
+CUTS = 40 if FULL else 8 if LONG else 2 if SHORT else 5
 IN_NAMESPACE = "CHRONIK_TEST_NAMESPACE"
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import LONG, SLOW, Tests, check, wait_for  # noqa: E402
+from harness import FULL, SLOW, Tests, check, wait_for  # noqa: E402
 from quorum import Quorum, create, ctl, promoted, topics  # noqa: E402
 
 tests = Tests()
@@ -51,7 +51,7 @@ def bytes_that_are_not_a_replicas_close_the_connection_with_one_line(work):
     chance = random.Random(os.environ.get("CHRONIK_SEED", "1"))
     junk = [b"GET / HTTP/1.1\r\n\r\n" * 3, b"\0" * 64, chance.randbytes(5000), b"\xff" * 13, hello + b"\x00" * 12,
             hello + hello, hello + chance.randbytes(1 << 20)]
-    where = range(len(hello)) if LONG else chance.sample(range(len(hello)), 40)
+    where = range(len(hello)) if FULL else chance.sample(range(len(hello)), 40)
     junk += [hello[:k] + bytes([hello[k] ^ 1 << chance.randrange(8)]) + hello[k + 1:] for k in where]
     for bytes_ in junk:
         closed(q, 2, bytes_)

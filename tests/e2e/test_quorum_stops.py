@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_quorum_stops.py: SIGTERM at any moment: while starting, under load, while an election or a snapshot is under way.
 The process ends by itself with status 0, every time. A crash at the end was seen once, on an older build; run this under
-ASan. Ten rounds, three hundred with CHRONIK_TEST_LONG."""
+ASan. Ten rounds, three hundred with CHRONIK_TEST_FULL."""
 import os
 import random
 import signal
@@ -9,12 +9,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import LONG, SHORT, Tests, check, kcat  # noqa: E402
+from harness import FULL, LONG, SHORT, Tests, check, kcat  # noqa: E402
 from load import Load, seed_of  # noqa: E402
 from quorum import Quorum  # noqa: E402
 
 tests = Tests()
-ROUNDS = 300 if LONG else 4 if SHORT else 10
+ROUNDS = 300 if FULL else 30 if LONG else 4 if SHORT else 10
 SETTINGS = {"chronik.meta-raft.snapshot.bytes": "65536", "chronik.meta-raft.file.bytes": "65536",
             "num.partitions": "4", "log.retention.ms": "-1"}  # the records of the load are old
 

@@ -18,6 +18,7 @@ import urllib.request
 BUILD = os.environ.get("CHRONIK_BUILD", os.path.join(os.path.dirname(__file__), "../../../build"))
 CHRONIK = os.path.abspath(os.path.join(BUILD, "out/bin/chronik"))
 LONG = bool(os.environ.get("CHRONIK_TEST_LONG"))
+FULL = bool(os.environ.get("CHRONIK_TEST_FULL"))  # too long for CI
 SHORT = bool(os.environ.get("CHRONIK_TEST_SHORT"))
 # Sanitizers slow everything down; a bound is there to end a hang, not to measure.
 SLOW = 4 if SHORT else 1
