@@ -227,8 +227,12 @@ static void heal(void)
     }
     harm_disarm();
     bool harmed = q.harm > HARM_FAIL;
-    if (harmed)
+    if (harmed) {
         harm_end();
+    } else if (q.harm == HARM_FAIL) { /* who was just starting on a disk that failed may still refuse */
+        quorum_run(500 * SIM_MS);
+        harm_cure();
+    }
     quorum_rest("after healing");
     for (int i = 0; i < 60 && (q.restless || harmed || q.first < q.n) && !q.why[0] && !operator_restore(i); i++) {
         quorum_run(500 * SIM_MS);
