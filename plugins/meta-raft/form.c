@@ -38,6 +38,15 @@ static void born(chronik_meta *m)
     pthread_mutex_unlock(&m->lock);
     if (busy || !rc)
         return;
+    if (rc < 0 && !n->decided) { /* nobody tells us twice on the same connection */
+        if (!n->form_again) {
+            n->form_again = net_now(m) + 1000 * RAFT_MS;
+        } else if (net_now(m) >= n->form_again) {
+            n->form_again = 0;
+            save(m);
+        }
+        return;
+    }
     n->forming = false;
     if (rc < 0) {
         m->id.formed = 0;
