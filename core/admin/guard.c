@@ -101,7 +101,8 @@ static void make_room(struct admin_guard *g)
 static struct bufferevent *connection_new(struct event_base *base, void *guard)
 {
     struct admin_guard *g = guard;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+    /* evhttp would close the socket when it gives up the bufferevent, which still has events on that number. */
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (!bev)
         return NULL;
     forget_gone(g);
