@@ -138,6 +138,7 @@ static void put_back(struct node *n)
     n->old_replica = inside_replica(n->m->engine);
     q.counts->old++;
     node_kill(n, true);
+    sim_disk_budget(n->os, UINT64_MAX);
     sim_disk_load(n->os, n->copy);
     node_forget(n);
     if (away && away != n)

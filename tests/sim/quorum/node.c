@@ -175,6 +175,7 @@ void node_wipe(struct node *n)
     harm_mend(n);
     sim_disk_budget(n->os, UINT64_MAX); /* a new disk */
     sim_restart(n->os);
+    sim_cut_at(n->os, 0);
     sim_call(n->os, wipe, n);
     sim_disk_settle(n->os);
     node_forget(n);
