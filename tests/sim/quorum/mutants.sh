@@ -2,7 +2,7 @@
 # Proves the simulation of the quorum: each named bug of the shell must be noticed. One TAP line a bug, with the seed that
 # noticed it. Without arguments a third of them, another one each day.   mutants.sh [SEEDS [NAME...|all|rare]]
 set -uo pipefail
-program=${CHRONIK_BUILD:-.}/tests/sim/quorum/quorum-sim seeds=${1:-400} missed=0 k=0
+program=${CHRONIK_BUILD:-.}/tests/sim/quorum/quorum-sim seeds=${1:-1000} missed=0 k=0
 [ -x "$program" ] || { echo "skip: quorum-sim was not built"; exit 77; }
 [ $# -gt 0 ] && shift
 every="raft_message_before_sync raft_ack_before_sync raft_state_not_written raft_barrier_without_quorum
