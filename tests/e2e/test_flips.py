@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from harness import CHRONIK, LONG, SHORT, Failed, Tests, check, produce, wait_for  # noqa: E402
 
 tests = Tests()
-FLIPS = int(os.environ.get("CHRONIK_FLIPS", 300 if LONG else 12 if SHORT else 25))
+FLIPS = int(os.environ.get("CHRONIK_FLIPS", 200 if LONG else 12 if SHORT else 25))
 TOPICS = ("a", "b", "c")
 
 

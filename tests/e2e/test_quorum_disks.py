@@ -14,12 +14,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import FULL, LONG, SHORT, Skip, Tests, check, consume, produce, wait_for  # noqa: E402
+from harness import FULL, SHORT, Skip, Tests, check, consume, produce, wait_for  # noqa: E402
 from load import Load, seed_of  # noqa: E402
 from quorum import Quorum, create, topics  # noqa: E402
 
 tests = Tests()
-DAMAGES = 400 if FULL else 60 if LONG else 8 if SHORT else 30
+DAMAGES = 400 if FULL else 8 if SHORT else 30
 SMALL_FILES = {"chronik.meta-raft.file.bytes": "65536"}
 
 

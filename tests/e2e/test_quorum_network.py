@@ -12,12 +12,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import FULL, LONG, SHORT, Skip, Tests, check, wait_for  # noqa: E402
+from harness import FULL, SHORT, Skip, Tests, check, wait_for  # noqa: E402
 from load import Load, seed_of  # noqa: E402
 from quorum import Digests, Quorum, create  # noqa: E402
 
 tests = Tests()
-CUTS = 40 if FULL else 8 if LONG else 2 if SHORT else 5
+CUTS = 40 if FULL else 2 if SHORT else 5
 IN_NAMESPACE = "CHRONIK_TEST_NAMESPACE"
 
 

@@ -9,12 +9,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import FULL, LONG, SHORT, Tests, check, kcat  # noqa: E402
+from harness import FULL, SHORT, Tests, check, kcat  # noqa: E402
 from load import Load, seed_of  # noqa: E402
 from quorum import Quorum  # noqa: E402
 
 tests = Tests()
-ROUNDS = 300 if FULL else 30 if LONG else 4 if SHORT else 10
+ROUNDS = 300 if FULL else 4 if SHORT else 10
 SETTINGS = {"chronik.meta-raft.snapshot.bytes": "65536", "chronik.meta-raft.file.bytes": "65536",
             "num.partitions": "4", "log.retention.ms": "-1"}  # the records of the load are old
 
