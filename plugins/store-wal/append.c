@@ -239,7 +239,7 @@ static void head_take(const struct chronik_iov **v, uint64_t *at, uint64_t bytes
 /* Makes the batches part of the state; mu held. */
 static void append_apply(chronik_store_part *p, struct st_seg *g, const struct chronik_append *a, uint64_t number)
 {
-    part_hint(p, g->serial, batch_at(a, 0)->base_offset, g->bytes);
+    part_hint(p, HINT_APPEND, g->serial, batch_at(a, 0)->base_offset, g->bytes);
     const struct chronik_iov *v = a->iov;
     uint64_t at = 0;
     for (uint32_t i = 0; i < a->n_batches; i++) {

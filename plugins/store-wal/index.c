@@ -140,6 +140,62 @@ static void entries_search(const struct st_seg *g, const struct st_idx_entry *e,
         *position = e[lo - 1].position;
 }
 
+/* ---- chunks that were read last ---- */
+
+struct st_idx_chunk {
+    const struct st_dir *dir; /* NULL: empty */
+    uint32_t pn, serial, n;
+    int32_t no;
+    struct st_idx_entry e[ST_IDX_CHUNK];
+};
+
+static int kept_of(const struct st_idx_chunk *k, const struct st_seg *g)
+{
+    return k->dir == g->dir && k->pn == g->pn && k->serial == g->serial;
+}
+
+/* A chunk never changes once it is written, but when the index is cut or dropped. */
+static void kept_put(const struct st_seg *g, int32_t no, const struct st_idx_entry *e, uint32_t n)
+{
+    chronik_store *s = g->s;
+    pthread_mutex_lock(&s->imu);
+    if (!s->chunks)
+        s->chunks = calloc(ST_IDX_KEPT, sizeof *s->chunks);
+    if (s->chunks) {
+        struct st_idx_chunk *k = &s->chunks[s->next_chunk++ % ST_IDX_KEPT];
+        *k = (struct st_idx_chunk){.dir = g->dir, .pn = g->pn, .serial = g->serial, .n = n, .no = no};
+        memcpy(k->e, e, n * sizeof *e);
+    }
+    pthread_mutex_unlock(&s->imu);
+}
+
+static void kept_drop(const struct st_seg *g)
+{
+    chronik_store *s = g->s;
+    pthread_mutex_lock(&s->imu);
+    for (uint32_t i = 0; s->chunks && i < ST_IDX_KEPT; i++)
+        if (kept_of(&s->chunks[i], g))
+            s->chunks[i].dir = NULL;
+    pthread_mutex_unlock(&s->imu);
+}
+
+/* 1 when a kept chunk holds the key: it begins before it, and does not end before it unless it is the last one. */
+static int kept_search(const struct st_seg *g, int32_t chunks, int by, int64_t key, uint64_t *position)
+{
+    chronik_store *s = g->s;
+    int found = 0;
+    pthread_mutex_lock(&s->imu);
+    for (uint32_t i = 0; s->chunks && !found && i < ST_IDX_KEPT; i++) {
+        const struct st_idx_chunk *k = &s->chunks[i];
+        found = kept_of(k, g) && k->no < chunks && entry_before(g, &k->e[0], by, key) &&
+                (k->no == chunks - 1 || !entry_before(g, &k->e[k->n - 1], by, key));
+        if (found)
+            entries_search(g, k->e, k->n, by, key, position);
+    }
+    pthread_mutex_unlock(&s->imu);
+    return found;
+}
+
 static void file_search(const struct st_seg *g, struct chronik_file *f, int32_t chunks, int by, int64_t key,
                         uint64_t *position)
 {
@@ -154,8 +210,10 @@ static void file_search(const struct st_seg *g, struct chronik_file *f, int32_t 
         else
             lo = mid + 1;
     }
-    if (lo && chunk_read(g, f, lo - 1, buf, &n) > 0)
+    if (lo && chunk_read(g, f, lo - 1, buf, &n) > 0) {
+        kept_put(g, lo - 1, e, n);
         entries_search(g, e, n, by, key, position);
+    }
 }
 
 /* Counts them when nobody has since the start; what stands there of old is below the end of old. */
@@ -183,7 +241,7 @@ void idx_find(chronik_store_part *p, struct st_seg *g, int by, int64_t key, uint
     if (g->n_idx)
         entries_search(g, g->idx, g->n_idx, by, key, position);
     int near = *position != 0;
-    for (int i = 0; by == IDX_OFFSET && i < ST_HINTS; i++) {
+    for (size_t i = 0; by == IDX_OFFSET && i < ARRAY_LEN(p->hints); i++) {
         const struct st_hint *t = &p->hints[i];
         if (t->serial != g->serial || t->offset > key || t->position < *position || t->position >= bytes)
             continue;
@@ -191,7 +249,7 @@ void idx_find(chronik_store_part *p, struct st_seg *g, int by, int64_t key, uint
         near |= t->offset == key;
     }
     pthread_mutex_unlock(&p->mu);
-    if (near || chunks == 0 || bytes < ST_IDX_EVERY)
+    if (near || chunks == 0 || bytes < ST_IDX_EVERY || kept_search(g, chunks, by, key, position))
         return;
     struct chronik_file *f;
     if (idx_open(g, CHRONIK_FILE_READ, &f) < 0)
@@ -261,6 +319,7 @@ void idx_anchors(chronik_store_part *p, struct st_seg *g, uint64_t from, uint64_
 void idx_cut(struct st_seg *g)
 {
     struct chronik_file *f;
+    kept_drop(g);
     if (idx_open(g, CHRONIK_FILE_READ | CHRONIK_FILE_WRITE, &f) < 0)
         return; /* there is none */
     int32_t chunks = chunks_count(g, f, g->bytes);
@@ -275,6 +334,7 @@ void idx_drop(chronik_store_part *p, struct st_seg *g)
     g->idx_chunks = 0;
     g->n_idx = 0;
     pthread_mutex_unlock(&p->mu);
+    kept_drop(g);
     if (idx_open(g, CHRONIK_FILE_READ | CHRONIK_FILE_WRITE, &f) < 0)
         return;
     g->s->h->file_truncate(f, 0);

@@ -5,14 +5,15 @@
 
 enum { WALK = 4096 };
 
-void part_hint(chronik_store_part *p, uint32_t serial, int64_t offset, uint64_t position)
+void part_hint(chronik_store_part *p, uint32_t kind, uint32_t serial, int64_t offset, uint64_t position)
 {
+    struct st_hint *of = p->hints + kind * ST_HINTS;
     for (int i = 0; i < ST_HINTS; i++)
-        if (p->hints[i].serial == serial && p->hints[i].offset == offset) {
-            p->hints[i].position = position;
+        if (of[i].serial == serial && of[i].offset == offset) {
+            of[i].position = position;
             return;
         }
-    p->hints[p->next_hint++ % ST_HINTS] = (struct st_hint){.offset = offset, .position = position, .serial = serial};
+    of[p->next_hint[kind]++ % ST_HINTS] = (struct st_hint){.offset = offset, .position = position, .serial = serial};
 }
 
 /* A window of the segment that batch heads are read through. */
@@ -81,9 +82,10 @@ int32_t seg_locate(chronik_store_part *p, struct st_seg *g, struct chronik_file 
     return CHRONIK_DONE;
 }
 
-/* The end of the last whole batch that keeps [from, end) within max_bytes; `first` is the batch at `from`. */
+/* The end of the last whole batch that keeps [from, end) within max_bytes; `first` is the batch at `from`. *next: the
+ * offset of the batch that had no room any more, else it stays as it is. */
 static int32_t range_end(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, const struct chronik_read *r,
-                         uint64_t from, const struct st_batch *first, uint64_t *end)
+                         uint64_t from, const struct st_batch *first, uint64_t *end, int64_t *next)
 {
     uint32_t flags = r->flags & CHRONIK_STORE_NOWAIT ? CHRONIK_READ_NOWAIT : 0;
     struct walk w = {.s = p->s, .p = p, .g = g, .f = f, .flags = flags};
@@ -100,8 +102,10 @@ static int32_t range_end(chronik_store_part *p, struct st_seg *g, struct chronik
             rc = CHRONIK_E_CORRUPT;
         if (rc < 0)
             return seg_damaged(p, g, at, rc);
-        if (at + b.bytes - from > r->max_bytes)
+        if (at + b.bytes - from > r->max_bytes) {
+            *next = b.base;
             break;
+        }
         at += b.bytes;
     }
     if (at - from > r->max_bytes && !(r->flags & CHRONIK_STORE_MIN_ONE))
@@ -132,9 +136,10 @@ static struct st_seg *find_segment(chronik_store_part *p, int64_t from, int64_t 
     return g;
 }
 
-/* DONE: a range; 0: nothing of this segment lies between `from` and the limit. */
+/* DONE: a range; 0: nothing of this segment lies between `from` and the limit. *next: the offset that follows the
+ * range, where the walk came upon it. */
 static int32_t read_segment(chronik_store_part *p, struct st_seg *g, struct chronik_file *f, int64_t from_offset,
-                            int64_t seg_end, uint64_t bytes, struct chronik_read *r)
+                            int64_t seg_end, uint64_t bytes, struct chronik_read *r, int64_t *next)
 {
     uint32_t flags = r->flags & CHRONIK_STORE_NOWAIT ? CHRONIK_READ_NOWAIT : 0;
     uint64_t from, end = bytes;
@@ -149,7 +154,7 @@ static int32_t read_segment(chronik_store_part *p, struct st_seg *g, struct chro
         if (rc < 0)
             return rc;
     }
-    rc = range_end(p, g, f, r, from, &first, &end);
+    rc = range_end(p, g, f, r, from, &first, &end, next);
     if (rc > 0 && end > from)
         rc = seal_check(p, g, f, from, end, flags);
     if (rc < 0 || end <= from)
@@ -163,13 +168,14 @@ static int32_t read_segment(chronik_store_part *p, struct st_seg *g, struct chro
 
 /* Whoever reads on from here finds the place at once. */
 static void read_remember(chronik_store_part *p, const struct st_seg *g, const struct chronik_read *r, int64_t seg_end,
-                          uint64_t bytes)
+                          uint64_t bytes, int64_t next)
 {
     uint64_t position = r->ranges[0].offset + r->bytes;
-    int64_t next = position == bytes ? seg_end : r->end < seg_end ? r->end : -1;
+    if (next < 0)
+        next = position == bytes ? seg_end : r->end < seg_end ? r->end : -1;
     pthread_mutex_lock(&p->mu);
     if (next >= 0)
-        part_hint(p, g->serial, next, position);
+        part_hint(p, HINT_READ, g->serial, next, position);
     pthread_mutex_unlock(&p->mu);
 }
 
@@ -177,6 +183,7 @@ static void read_remember(chronik_store_part *p, const struct st_seg *g, const s
 static int32_t read_try(chronik_store_part *p, struct chronik_read *r, int64_t from, int64_t *seg_end)
 {
     uint64_t bytes = 0;
+    int64_t next = -1;
     struct chronik_file *f;
     pthread_mutex_lock(&p->mu);
     struct st_seg *g = find_segment(p, from, seg_end, &bytes);
@@ -191,9 +198,9 @@ static int32_t read_try(chronik_store_part *p, struct chronik_read *r, int64_t f
         seg_unref(g);
         return rc;
     }
-    rc = read_segment(p, g, f, from, *seg_end, bytes, r);
+    rc = read_segment(p, g, f, from, *seg_end, bytes, r, &next);
     if (rc > 0) {
-        read_remember(p, g, r, *seg_end, bytes);
+        read_remember(p, g, r, *seg_end, bytes, next);
         r->pin = (chronik_store_pin *)(void *)g;
         return rc;
     }

@@ -122,6 +122,8 @@ static void store_free(chronik_store *s)
     }
     pthread_mutex_destroy(&s->mu);
     pthread_mutex_destroy(&s->fmu);
+    pthread_mutex_destroy(&s->imu);
+    free(s->chunks);
     free(s);
 }
 
@@ -158,6 +160,7 @@ int32_t st_create(const struct chronik_host *host, const struct chronik_store_co
     memcpy(&s->ev, ev, min_u64(ev->size, sizeof s->ev));
     pthread_mutex_init(&s->mu, NULL);
     pthread_mutex_init(&s->fmu, NULL);
+    pthread_mutex_init(&s->imu, NULL);
     lru_init(s);
     settings_read(s);
     metrics_open(s);

@@ -7,6 +7,7 @@
  *   part->mu      a partition's state, for a few instructions
  *   store->mu     the table of partitions, lists of doomed segments and jobs
  *   store->fmu    which segments have an open file (segment.c)
+ *   store->imu    chunks of indexes that were read (index.c)
  *   (the record log's mutex)
  *   dir->qmu      who waits for which record (wal.c) */
 #ifndef STORE_WAL_STORE_H
@@ -24,11 +25,12 @@
 enum {
     ST_MAX_DIRS = 64,
     ST_HASH = 4096,
-    ST_HINTS = 8,
+    ST_HINTS = 4, /* of each kind */
     ST_PATH = 200,
     ST_IDX_ENTRY = 20,
     ST_IDX_CHUNK = 101,       /* entries */
     ST_IDX_EVERY = 64 * 1024, /* bytes of log per entry */
+    ST_IDX_KEPT = 32,         /* chunks read last, of all segments together */
     ST_BATCH_HEAD = 61,       /* fixed part of a v2 record batch */
     ST_SEAL_HEAD = 21,        /* of it, what stands in front of the bytes that its checksum covers */
     ST_REAP_STEP = 8 << 20,   /* bytes truncated at a time before an unlink (D8) */
@@ -36,6 +38,9 @@ enum {
 };
 
 struct st_dir;
+
+/* Who remembered a place; neither drives the others' out. */
+enum { HINT_APPEND, HINT_READ, HINT_KINDS };
 
 /* Where a batch begins: remembered for sequential readers and high watermarks. */
 struct st_hint {
@@ -134,8 +139,8 @@ struct chronik_store_part {
     int64_t recovery_point, recovered_end;
     uint32_t made;        /* its folder exists */
     uint32_t entries_new; /* its folder has entries that were not synced */
-    struct st_hint hints[ST_HINTS];
-    uint32_t next_hint;
+    struct st_hint hints[HINT_KINDS * ST_HINTS];
+    uint32_t next_hint[HINT_KINDS];
     struct st_sidecar *sidecars;
     uint32_t n_sidecars;
     int32_t sidecars_loaded;
@@ -231,6 +236,10 @@ struct chronik_store {
     struct st_seg *doomed;     /* in no manifest: files may go once nobody pins them */
     struct st_flush *flushes;  /* waiting for the next checkpoint */
     struct st_seg *ahead;      /* to sync ahead of the checkpoint; each with a reference */
+
+    pthread_mutex_t imu;
+    struct st_idx_chunk *chunks; /* ST_IDX_KEPT of them; NULL before the first */
+    uint32_t next_chunk;
 
     pthread_mutex_t fmu;
     struct st_seg lru; /* list head: unused open files, most recent first */
@@ -403,7 +412,7 @@ int32_t seg_locate(chronik_store_part *p, struct st_seg *g, struct chronik_file 
 uint32_t part_crc_below(chronik_store_part *p, int64_t offset);
 /* Takes the partition offline with file and position, unless the code says that it is not the bytes' fault. */
 int32_t seg_damaged(chronik_store_part *p, const struct st_seg *g, uint64_t position, int32_t code);
-void part_hint(chronik_store_part *p, uint32_t serial, int64_t offset, uint64_t position); /* mu held */
+void part_hint(chronik_store_part *p, uint32_t kind, uint32_t serial, int64_t offset, uint64_t position); /* mu held */
 
 /* ---- part.c ---- */
 chronik_store_part *part_new(chronik_store *s, struct st_dir *d, const struct chronik_uuid *topic, int32_t partition,

@@ -42,7 +42,7 @@ void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w)
     }
     if (g)
         g->sealed = 1; /* what comes next goes to a new file */
-    for (int i = 0; i < ST_HINTS; i++)
+    for (size_t i = 0; i < ARRAY_LEN(p->hints); i++)
         if (p->hints[i].offset > w->offset)
             p->hints[i] = (struct st_hint){0};
     p->written = w->offset;
