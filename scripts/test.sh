@@ -11,6 +11,7 @@ CHRONIK_SHARED=$(shared_dir)
 
 # --full: the clients' suites in their whole length, else what fits continuous integration.
 bound_of_one=600
+brokers_at_once=$((jobs < 4 ? jobs : 4)) # brokers with their clients: a Java client each is what memory bears
 words=()
 for word in "$@"; do
     if [ "$word" = --full ]; then export CHRONIK_CLIENTS_FULL=1 bound_of_one=3600; else words+=("$word"); fi
@@ -73,10 +74,10 @@ tier_mutants() {
     tier_programs mutants "$jobs" 240
     sed -n 's/^\(not ok\|ok\) - \(the fault \)\{0,1\}/    \1 /p' build/test-logs/*mutants*.log | cut -c1-150
 }
-tier_e2e() { tier_programs e2e 1 240; }
+tier_e2e() { tier_programs e2e "$brokers_at_once" 240; }
 tier_clients() {
     (need_packages "$clients_packages") || say "librdkafka's own suite will be skipped"
-    tier_programs clients 1 "$bound_of_one" --table
+    tier_programs clients "$brokers_at_once" "$bound_of_one" --table
 }
 tier_long() { CHRONIK_TEST_LONG=1 tier_programs_of "sim e2e" 600; }
 

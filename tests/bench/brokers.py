@@ -191,7 +191,7 @@ def kafka_jars(build):
     if not os.path.isdir(jars):
         fresh = jars + ".new"
         shutil.rmtree(fresh, ignore_errors=True)
-        subprocess.run(["mvn", "-q", "-B", "-f", os.path.join(HERE, "kafka/pom.xml"), f"-Dkafka.version={KAFKA}",
+        subprocess.run(["bash", os.path.join(HERE, "../../scripts/lib/maven.sh"), "-f", os.path.join(HERE, "kafka/pom.xml"), f"-Dkafka.version={KAFKA}",
                         "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={fresh}"],
                        check=True, timeout=900, stdout=subprocess.DEVNULL)
         os.rename(fresh, jars)

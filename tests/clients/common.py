@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../e2e/lib"))
 from harness import Broker, wait_for  # noqa: E402, F401
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+MAVEN = os.path.join(HERE, "../../scripts/lib/maven.sh")
 FULL = bool(os.environ.get("CHRONIK_CLIENTS_FULL"))
 LOGS = os.environ.get("CHRONIK_SUITE_LOGS")  # a directory in which brokers' and clients' logs stay
 KEPT = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "chronik-clients")
@@ -62,7 +63,7 @@ def run(command, cwd=None, env=None, timeout=600):
 def jars(pom):
     """The directory of jars that a pom of this folder asks for, from Maven Central."""
     return once(os.path.splitext(os.path.basename(pom))[0], sources=[pom], make=lambda path: run(
-        ["mvn", "-q", "-B", "-f", os.path.join(HERE, pom), "dependency:copy-dependencies", f"-DoutputDirectory={path}"]))
+        ["bash", MAVEN, "-f", os.path.join(HERE, pom), "dependency:copy-dependencies", f"-DoutputDirectory={path}"]))
 
 
 @contextlib.contextmanager

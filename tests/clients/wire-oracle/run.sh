@@ -17,7 +17,7 @@ make -s -C "$build" tests/clients/wire-oracle/wire_oracle tests/clients/wire-ora
 bin=$build/tests/clients/wire-oracle
 lib=$bin/lib
 if [ ! -d "$lib" ]; then
-    mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$lib.new" >&2
+    bash "$here/../../../scripts/lib/maven.sh" -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$lib.new" >&2
     mv "$lib.new" "$lib"
 fi
 out=$(mktemp -d)
