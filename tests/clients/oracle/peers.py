@@ -88,7 +88,8 @@ class Kafka(Peer):
         self.jars = brokers.kafka_jars(self.build)
         self.config = os.path.join(self.work, "server.properties")
         listeners = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}"
-        settings = {
+        settings = {  # old segments stay however long a busy machine takes: retention does not begin after 30 s
+            "log.initial.task.delay.ms": 3600000,
             "process.roles": "broker,controller", "node.id": 1, "controller.listener.names": "CONTROLLER",
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}", "listeners": listeners,
             "advertised.listeners": listeners, "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
