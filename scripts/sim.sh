@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# sim: deterministic simulation: raft (the core) | quorum (core, shell and state) | mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]
+# sim: deterministic simulation: raft (a quorum: core, shell and state machine) | core (the Raft core alone) | mutants (both) [--seeds A-B] [--mutant NAME] ...
 . "$(dirname "$0")/lib/common.sh"
 
 what=${1:-}
 [ $# -gt 0 ] && shift
 case $what in
-raft) program=tests/sim/raft/raft-sim ;;
-quorum) program=tests/sim/quorum/quorum-sim ;;
+raft | quorum) program=tests/sim/quorum/quorum-sim ;;
+core) program=tests/sim/raft/raft-sim ;;
 mutants) program=tests/sim/raft/raft-mutants ;;
 *)
-    echo "usage: ./dev sim raft|quorum|mutants [--seeds A-B] [--steps N] [--verbose] [--mutant NAME]" >&2
+    echo "usage: ./dev sim raft [--seeds A-B] [--nodes N] [--harm KIND] [--mutant NAME] [--scene NAME] [--rounds N] [--faults none|N,...]
+       ./dev sim core [--seeds A-B] [--steps N] [--verbose]
+       ./dev sim mutants" >&2
     exit 2
     ;;
 esac

@@ -84,6 +84,8 @@ static void install(chronik_meta *m)
         return;
     }
     pthread_mutex_lock(&m->lock);
+    if (MUTANT("raft_snapshot_as_asked"))
+        index = m->snapshot.pos.index;
     m->host_applied = max_u64(m->host_applied, index);
     m->skip_to = max_u64(m->skip_to, index);
     m->installing = false;

@@ -166,7 +166,12 @@ static void core_log(void *ctx, enum rc_level level, const char *text)
 
 static void core_fatal(void *ctx, const char *text)
 {
-    raft_fatal(ctx, 70, text);
+    char line[600];
+    snprintf(line, sizeof line,
+             "%s: %.300s; if its disk was damaged or restored, remove the folders %s and checkpoint to come back as a "
+             "new replica, then add it to the quorum",
+             RAFT_FOLDER, text, RAFT_FOLDER);
+    raft_fatal(ctx, 70, line);
 }
 
 static struct rc_config core_config(chronik_meta *m)

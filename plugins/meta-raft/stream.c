@@ -174,9 +174,11 @@ bool stream_begin(chronik_meta *m, struct inbound *in, const uint8_t *p, uint32_
         receiving_free(m, r);
     /* The host may be reading the one in its place, at a start too: it would find another one under its hands. */
     pthread_mutex_lock(&m->lock);
-    bool installing = m->installing;
+    bool installing = m->installing || m->installing_now;
     pthread_mutex_unlock(&m->lock);
-    if (!m->rc || m->net->receiving || installing || m->installing_now || net_disk_full(m)) {
+    if (MUTANT("raft_install_interrupted") || MUTANT("raft_snapshot_as_asked"))
+        installing = false;
+    if (!m->rc || m->net->receiving || installing || net_disk_full(m)) {
         answer(m, in->from.replica, false);
         return true;
     }

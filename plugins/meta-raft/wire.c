@@ -167,10 +167,26 @@ static void get_uuid(struct wread *r, struct chronik_uuid *id)
 
 /* ---- handshakes ---- */
 
+#ifdef CHRONIK_MUTANTS
+/* A test may say which version the replica speaks that runs. */
+__attribute__((weak)) uint32_t wire_speaks(void)
+{
+    return WIRE_VERSION;
+}
+#else
+#define wire_speaks() ((uint32_t)WIRE_VERSION)
+#endif
+
+/* Frames of another version mean other things: whoever speaks it is not listened to. */
+static bool ours(uint32_t version)
+{
+    return version == wire_speaks() || MUTANT("raft_version_ignored");
+}
+
 void wire_hello(struct wbuf *w, enum wire_type type, const struct hello *h, wire_crc crc)
 {
     size_t at = wire_begin(w, type);
-    const uint32_t head[] = {WIRE_MAGIC, WIRE_VERSION, h->lane, h->status, h->formed};
+    const uint32_t head[] = {WIRE_MAGIC, wire_speaks(), h->lane, h->status, h->formed};
     for (size_t i = 0; i < ARRAY_LEN(head); i++)
         wire_put32(w, head[i]);
     wire_put(w, h->group_id.b, 16);
@@ -192,7 +208,7 @@ bool wire_hello_decode(const uint8_t *p, uint32_t n, struct hello *h)
 {
     struct wread r = {.p = p, .left = n};
     memset(h, 0, sizeof *h);
-    if (wire_get32(&r) != WIRE_MAGIC || wire_get32(&r) != WIRE_VERSION)
+    if (wire_get32(&r) != WIRE_MAGIC || !ours(wire_get32(&r)))
         return false;
     h->lane = wire_get32(&r);
     h->status = wire_get32(&r);

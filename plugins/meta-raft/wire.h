@@ -92,6 +92,10 @@ struct wbuf {
     bool full; /* no memory: the frame is not whole */
 };
 
+#ifdef CHRONIK_MUTANTS
+uint32_t wire_speaks(void);
+#endif
+
 typedef uint32_t (*wire_crc)(uint32_t crc, const void *p, uint64_t n);
 
 size_t wire_begin(struct wbuf *w, enum wire_type type);

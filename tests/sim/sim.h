@@ -50,10 +50,22 @@ uint64_t sim_hash(struct sim_world *w);
 void sim_note(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A number below n by the test's own stream of the seed: using it does not disturb the world's choices. */
 uint64_t sim_rand(struct sim_world *w, uint64_t n);
+/* From here on that stream is the one of the seed and this number, whatever was drawn before: what is left out of a run
+ * shifts nothing behind it. */
+void sim_rand_from(struct sim_world *w, uint64_t number);
 
 /* How adversarial the scheduler is: in `permille` of the steps the executor that ran stalls for up to `max_ns`.
  * Default 4, 5 ms. */
 void sim_stalls(struct sim_world *w, unsigned permille, int64_t max_ns);
+
+/* The process gets no processor for so long, as if it were stopped; its connections stay. */
+void sim_pause(struct os *os, int64_t ns);
+/* The thread whose code runs loses the processor for so long, in the middle of its task: others run meanwhile, of its
+ * node too, but nothing else of its executor. To be called where a thread may block, without a lock; not too deep.
+ * `look` runs after each of the steps. */
+void sim_yield(struct sim_world *w, int64_t ns, bool (*look)(void *arg));
+/* The node whose code runs at this moment; NULL: none. */
+struct os *sim_running(struct sim_world *w);
 
 /* ---- clocks: mono runs (1 + ppm / 10^6) times as fast from now on; the wall clock jumps ---- */
 void sim_clock_drift(struct os *os, int32_t ppm);
@@ -127,7 +139,7 @@ void sim_file_limit(struct os *os, uint64_t n);
  * number of seeds that failed (asserted, crashed, or exited); each is printed with the command that repeats it; after
  * eight it gives up. CHRONIK_SIM_SEED=S in the environment runs that seed alone, in this process. */
 unsigned sim_seeds(const char *what, uint64_t from, uint64_t n, void (*fn)(uint64_t seed));
-/* The first seed that the last call of sim_seeds saw fail; there must be one. */
+/* The lowest seed that the last call of sim_seeds saw fail; there must be one. */
 uint64_t sim_seeds_failed(void);
 
 #endif

@@ -94,6 +94,12 @@ uint64_t sim_rand(struct sim_world *w, uint64_t n)
     return rng_below(&w->test, n);
 }
 
+void sim_rand_from(struct sim_world *w, uint64_t number)
+{
+    struct sim_rng r = {w->seed ^ number * UINT64_C(0xd1342543de82ef95)};
+    w->test.s = rng_next(&r);
+}
+
 /* ---- the world ---- */
 
 struct sim_world *sim_world_new(uint64_t seed)
@@ -218,6 +224,36 @@ void sim_stalls(struct sim_world *w, unsigned permille, int64_t max_ns)
 {
     w->stall_permille = permille;
     w->stall_ns = max_ns;
+}
+
+void sim_pause(struct os *os, int64_t ns)
+{
+    struct sim_node *n = node_of(os);
+    for (struct sim_exec *e = n->execs; e; e = e->next)
+        e->busy_until = max_i64(e->busy_until, n->w->now + ns);
+}
+
+void sim_yield(struct sim_world *w, int64_t ns, bool (*look)(void *arg))
+{
+    static unsigned depth;
+    const struct sim_frame *f = w->frame;
+    if (!f || !f->exec || os_locks_held() || depth >= 3)
+        return;
+    uint32_t incarnation = f->incarnation;
+    int64_t end = w->now + ns;
+    depth++;
+    while (w->now < end && f->node->incarnation == incarnation) {
+        if (!sim_step(w, end))
+            w->now = end;
+        look(NULL);
+    }
+    depth--;
+    sim_leave_if_dead(w);
+}
+
+struct os *sim_running(struct sim_world *w)
+{
+    return w->frame ? &w->frame->node->base : NULL;
 }
 
 /* ---- clocks ---- */

@@ -25,6 +25,13 @@ static void no_overlap(const struct op *mine)
     }
 }
 
+static const uint8_t types[] = {[OP_TOPIC] = META_CMD_TOPIC_CREATE,
+                                [OP_IDS] = META_CMD_PRODUCER_IDS,
+                                [OP_DELETE] = META_CMD_TOPIC_DELETE,
+                                [OP_FORGET] = META_CMD_TOPICS_REMOVED};
+
+static void deleted(const struct op *o);
+
 static void on_answer(void *arg, const struct meta_result *r)
 {
     struct op *o = arg;
@@ -44,10 +51,13 @@ static void on_answer(void *arg, const struct meta_result *r)
     o->acknowledged = true;
     q.counts->acknowledged++;
     q.acked_seq = r->seq > q.acked_seq ? r->seq : q.acked_seq;
+    ledger_answer(o->node, r->seq, types[o->kind], o->kind == OP_TOPIC || o->kind == OP_DELETE ? o->number : 0);
     if (o->kind == OP_IDS) {
         o->first = r->values[0];
         no_overlap(o);
     }
+    if (o->kind == OP_DELETE)
+        deleted(o);
 }
 
 static void propose(struct op *o, const struct meta_command *c)
@@ -84,6 +94,45 @@ static void topic(void *arg)
     c.u.topic_create =
         (struct meta_topic_create){.id = topic_id(o->number), .name = name, .partitions = a, .n_partitions = wide};
     propose(o, &c);
+}
+
+/* The state keeps the id of a deleted topic until its host has removed the data, and refuses to make it again as long:
+ * so the host says at once that it has, or a creation that counts twice would not be seen. */
+static void deleted(const struct op *o)
+{
+    struct op *topic = &q.ops[o->number - 1], *f = new_op(o->node, OP_FORGET);
+    struct chronik_uuid id = topic_id(o->number);
+    struct meta_command c = {.type = META_CMD_TOPICS_REMOVED};
+    topic->fate = TOPIC_IS_GONE;
+    q.counts->deletes++;
+    if (!f)
+        return;
+    f->number = o->number;
+    c.u.topics_removed = (struct meta_topics_removed){.broker = topic->node->id, .ids = &id, .n_ids = 1};
+    propose(f, &c);
+}
+
+static void delete_one(void *arg)
+{
+    struct op *topic = NULL;
+    for (uint64_t k = q.n_ops ? sim_rand(q.w, q.n_ops) : 0, i = 0; i < q.n_ops && !topic; i++, k = (k + 1) % q.n_ops)
+        if (q.ops[k].kind == OP_TOPIC && q.ops[k].acknowledged && q.ops[k].fate == TOPIC_STAYS)
+            topic = &q.ops[k];
+    struct op *o = topic ? new_op(arg, OP_DELETE) : NULL;
+    struct meta_command c = {.type = META_CMD_TOPIC_DELETE};
+    if (!o)
+        return;
+    o->number = topic->number;
+    topic->fate = TOPIC_MAY_GO;
+    c.u.topic_delete.id = topic_id(o->number);
+    propose(o, &c);
+    if (o->answered)
+        topic->fate = TOPIC_STAYS; /* it was not taken */
+}
+
+void client_delete(struct node *n)
+{
+    sim_call(n->os, delete_one, n);
 }
 
 static void ids(void *arg)
@@ -152,7 +201,10 @@ void client_check(struct node *n)
     for (uint32_t k = 0; k < q.n_ops; k++) {
         const struct op *o = &q.ops[k];
         struct chronik_uuid id = topic_id(o->number);
-        if (o->kind == OP_TOPIC && o->acknowledged && !meta_topic_by_id(i, &id))
+        if (o->kind == OP_TOPIC && o->fate == TOPIC_IS_GONE && meta_topic_by_id(i, &id))
+            quorum_break("the deletion of topic-%llu was acknowledged and node %d has the topic",
+                         (unsigned long long)o->number, n->id);
+        if (o->kind == OP_TOPIC && o->acknowledged && o->fate == TOPIC_STAYS && !meta_topic_by_id(i, &id))
             quorum_break("topic-%llu was acknowledged by node %d and node %d does not have it",
                          (unsigned long long)o->number, o->node->id, n->id);
         if (o->kind == OP_IDS)

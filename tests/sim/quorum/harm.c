@@ -191,7 +191,7 @@ void harm_one(void)
 
 static void aim_at(struct node *n)
 {
-    if (!n || n->aimed || !sim_up(n->os))
+    if (!n || n->aimed || !sim_up(n->os) || !faults_aims(n))
         return;
     n->aimed = true;
     sim_cut_at(n->os, sim_io_count(n->os) + 1 + sim_rand(q.w, 16));

@@ -67,3 +67,17 @@ bool inside_installing(chronik_meta *m)
 {
     return m && m->stage == STAGE_RUNNING && (m->net->receiving || m->installing_file || m->installing_now);
 }
+
+bool inside_welcomes(chronik_meta *engine, uint64_t replica, uint64_t boot);
+
+bool inside_welcomes(chronik_meta *m, uint64_t replica, uint64_t boot)
+{
+    if (!m || m->stage != STAGE_RUNNING)
+        return false;
+    for (const struct inbound *in = m->net->inbound; in; in = in->next)
+        if (in->welcome && in->from.replica == replica && in->from.boot == boot)
+            return true;
+    return false;
+}
+
+_Static_assert(WIRE_VERSION == 2, "quorum.h names the version, too");

@@ -15,6 +15,8 @@ void quorum_break(const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(q.why, sizeof q.why, fmt, args);
     va_end(args);
+    if (q.story)
+        snprintf(q.story->why, sizeof q.story->why, "%s", q.why);
     sim_note(q.w, "BROKEN: %s", q.why);
 }
 
@@ -38,6 +40,8 @@ static void look_at_commit(struct node *n, struct rc *rc, const struct rc_status
             q.log[i].known = true;
             q.log[i].term = e->term;
             q.log[i].hash = hash_of(e);
+            ledger_entry(e);
+            q.counts->joint += e->type == RC_ENTRY_CONF;
         } else if (q.log[i].term != e->term || q.log[i].hash != hash_of(e)) {
             quorum_break("node %d has committed another entry %llu (term %llu) than before (term %llu)", n->id, U(i),
                          U(e->term), U(q.log[i].term));
@@ -83,9 +87,22 @@ static void look_at(struct node *n)
         if (!rc_check(rc, why, sizeof why))
             quorum_break("node %d: %s", n->id, why);
     }
+    q.counts->truncations += st.last < n->seen_last;
+    n->seen_last = st.last;
     n->seen_term = st.term;
     n->seen_commit = st.commit;
     n->seen_applied = st.applied;
+}
+
+/* Who speaks another version of the frames takes no part. */
+static void look_at_version(const struct node *n)
+{
+    for (int i = 0; i < q.n && node_core(n); i++) {
+        const struct node *o = &q.nodes[i];
+        if (o->older != n->older && node_core(o) &&
+            inside_welcomes(n->m->engine, inside_replica(o->m->engine), inside_boot(o->m->engine)))
+            quorum_break("node %d welcomes node %d, which speaks another version of the frames", n->id, o->id);
+    }
 }
 
 /* Whoever refuses names what and where: the folder of the quorum is in every such sentence. */
@@ -112,7 +129,9 @@ static void look_at_life(struct node *n)
             return;
         if (sim_exit_code(n->os) == 70 && strstr(n->failed_text, "founded anew by force"))
             return; /* as it must (force.c) */
-        if (excused && sim_exit_code(n->os) == 74)
+        /* Rot in the last record looks like a torn write: the leader, which counts on it, proves the loss. */
+        bool lost = n->doubtful && sim_exit_code(n->os) == 70 && strstr(n->failed_text, "lost entries");
+        if ((excused && sim_exit_code(n->os) == 74) || lost)
             look_at_sentence(n);
         else
             quorum_break("node %d ends by itself with %d: %s", n->id, sim_exit_code(n->os), n->failed_text);
@@ -123,27 +142,38 @@ static void look_at_life(struct node *n)
 
 bool judge_look(void *arg)
 {
+    bool any_older = false;
     for (int i = 0; i < q.n; i++) {
         look_at(&q.nodes[i]);
         look_at_life(&q.nodes[i]);
+        any_older |= q.nodes[i].older;
     }
+    for (int i = 0; i < q.n && any_older; i++)
+        look_at_version(&q.nodes[i]);
     return q.why[0] != 0;
 }
 
-/* Equal states at equal commands, on all nodes and in all lives. */
-void judge_image(struct node *n, const struct meta_image *i)
+/* Equal states at equal commands, on all nodes, in all lives and as the log itself says (ledger.c). */
+void judge_state(const char *who, const struct meta_image *i)
 {
-    if (i->seq < n->seen_seq)
-        quorum_break("the state of node %d goes back from command %llu to %llu", n->id, U(n->seen_seq), U(i->seq));
-    n->seen_seq = i->seq;
     if (i->seq >= QUORUM_LOG)
         return;
     if (q.state[i->seq].known &&
         (q.state[i->seq].digest[0] != i->digest[0] || q.state[i->seq].digest[1] != i->digest[1]))
-        quorum_break("the state of node %d after command %llu is another one than elsewhere", n->id, U(i->seq));
+        quorum_break("the state of %s after command %llu is another one than elsewhere", who, U(i->seq));
     q.state[i->seq].known = true;
     q.state[i->seq].digest[0] = i->digest[0];
     q.state[i->seq].digest[1] = i->digest[1];
+}
+
+void judge_image(struct node *n, const struct meta_image *i)
+{
+    char who[24];
+    if (i->seq < n->seen_seq)
+        quorum_break("the state of node %d goes back from command %llu to %llu", n->id, U(n->seen_seq), U(i->seq));
+    n->seen_seq = i->seq;
+    snprintf(who, sizeof who, "node %d", n->id);
+    judge_state(who, i);
 }
 
 const char *judge_rest(void)
@@ -172,8 +202,13 @@ const char *judge_rest(void)
                  "node %d: role %d term %llu commit %llu applied %llu last %llu seq %llu, registered %d, open %llu; %s",
                  n->id, st.role, U(st.term), U(st.commit), U(s.applied_index), U(st.last), U(s.seq), n->registered,
                  U(s.open + s.queued), s.engine_stalled);
-        if (!n->registered || st.commit != top.last || st.last != top.last || s.engine.applied != s.engine.committed ||
-            s.seq != of.seq || s.open + s.queued > 0 || (st.role == RC_LEADER) != (n == leader))
+        const struct meta_image *all = ledger_image();
+        if (s.seq != all->seq && s.seq < QUORUM_LOG)
+            snprintf(text, sizeof text, "node %d has applied %llu commands, in the log are %llu", n->id, U(s.seq),
+                     U(all->seq));
+        if ((s.seq != all->seq && s.seq < QUORUM_LOG) || !n->registered || st.commit != top.last ||
+            st.last != top.last || s.engine.applied != s.engine.committed || s.seq != of.seq || s.open + s.queued > 0 ||
+            (st.role == RC_LEADER) != (n == leader))
             return text;
     }
     return NULL;

@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 
 #include "plugins/meta-raft/core/mutants.h"
-#include "plugins/meta-raft/core/tracker.h"
 
 #define U(v) ((unsigned long long)(v))
 
@@ -22,150 +21,15 @@ static struct options {
     const char *mutant;
     void (*scene)(void); /* NULL: random trouble */
     int harm;            /* 0: drawn */
+    uint64_t rounds;     /* 0: as drawn */
+    bool some;           /* only these faults */
+    uint32_t only[STORY_MOST], n_only;
+    char again[200]; /* what the command that repeats a seed needs beside it */
 } opt = {.from = 1, .to = 20};
 
 static struct counts *counts;
-
-/* ---- faults ---- */
-
-static struct node *any(void)
-{
-    return &q.nodes[sim_rand(q.w, (uint64_t)q.n)];
-}
-
-static struct node *alive(void)
-{
-    struct node *n = any();
-    return n->running && sim_up(n->os) && n->m ? n : NULL;
-}
-
-static void hurt_net(void)
-{
-    struct node *a = any(), *b = any();
-    switch (sim_rand(q.w, 4)) {
-    case 0:
-        if (a != b)
-            sim_net_cut(a->os, b->os, true);
-        q.counts->links++;
-        break;
-    case 1:
-        sim_net_isolate(a->os, true);
-        q.counts->links++;
-        break;
-    case 2:
-        sim_net_reset(a->os, b->os);
-        q.counts->resets++;
-        break;
-    default:
-        sim_net_latency(q.w, 20 * SIM_US, (int64_t)(1 + sim_rand(q.w, 40)) * SIM_MS);
-    }
-}
-
-static void mend_net(void)
-{
-    for (int i = 0; i < q.n; i++)
-        sim_net_isolate(q.nodes[i].os, false);
-    for (int i = 0; i < q.n; i++)
-        for (int k = 0; k < q.n; k++)
-            if (i != k)
-                sim_net_cut(q.nodes[i].os, q.nodes[k].os, false);
-}
-
-static void hurt_disk(struct node *n)
-{
-    if (sim_rand(q.w, 2) == 0) {
-        sim_disk_budget(n->os, 0);
-        q.counts->full++;
-    } else {
-        sim_disk_latency(n->os, (int64_t)sim_rand(q.w, 2000) * SIM_US, (int64_t)sim_rand(q.w, 50) * SIM_MS);
-    }
-}
-
-static void mend_disk(struct node *n)
-{
-    sim_disk_budget(n->os, UINT64_MAX);
-    sim_disk_latency(n->os, 50 * SIM_US, 2 * SIM_MS);
-    harm_mend(n);
-}
-
-static void revive(struct node *n)
-{
-    if (!sim_up(n->os))
-        node_restart(n);
-    harm_cure();
-}
-
-static void on_counted(void *arg, int32_t rc)
-{
-    *(uint64_t *)arg += rc > 0;
-}
-
-static void ask_snapshot(void *arg)
-{
-    struct node *n = arg;
-    meta_snapshot(n->m, (struct chronik_done){on_counted, &q.counts->snapshots});
-}
-
-static void ask_transfer(void *arg)
-{
-    struct node *n = arg;
-    struct chronik_meta_change c = {.size = sizeof c, .op = CHRONIK_META_TRANSFER};
-    c.node_id = sim_rand(q.w, 2) ? -1 : any()->id;
-    meta_member_change(n->m, &c, (struct chronik_done){on_counted, &q.counts->transfers});
-}
-
-/* All others lose power at once. */
-static void blackout(const struct node *but)
-{
-    for (int i = 0; i < q.n; i++)
-        if (&q.nodes[i] != but)
-            node_kill(&q.nodes[i], true);
-    quorum_run((int64_t)sim_rand(q.w, 2000) * SIM_MS);
-    for (int i = 0; i < q.n && !q.why[0]; i++)
-        revive(&q.nodes[i]);
-}
-
-static void fault(void)
-{
-    struct node *n = any();
-    switch (sim_rand(q.w, 13)) {
-    case 0:
-        node_kill(n, false);
-        break;
-    case 1:
-        node_kill(n, true);
-        break;
-    case 2:
-    case 3:
-        hurt_net();
-        break;
-    case 4:
-        hurt_disk(n);
-        break;
-    case 5:
-        q.counts->jumps++;
-        sim_clock_jump(n->os, (int64_t)sim_rand(q.w, 100000) - 50000);
-        sim_clock_drift(n->os, (int32_t)sim_rand(q.w, 20000) - 10000);
-        break;
-    case 6:
-        if (alive() == n)
-            sim_call(n->os, ask_snapshot, n);
-        break;
-    case 7:
-        if (n->running && sim_up(n->os))
-            sim_call(n->os, ask_transfer, n);
-        break;
-    case 8:
-        mend_net();
-        break;
-    case 9:
-        blackout(n);
-        break;
-    default:
-        mend_disk(n);
-        revive(n);
-    }
-}
+static struct story *story;
+static bool told; /* runs leave their story behind */
 
 /* ---- one seed ---- */
 
@@ -179,20 +43,6 @@ bool quorum_run(int64_t ns)
 {
     sim_run(q.w, sim_now(q.w) + ns, 0, look, NULL);
     return !judge_look(NULL);
-}
-
-static void client(void)
-{
-    struct node *n = alive();
-    uint64_t dice = sim_rand(q.w, 10);
-    if (!n)
-        return;
-    if (dice < 1)
-        client_barrier(n);
-    else if (dice < 6)
-        client_ids(n);
-    else
-        client_topic(n);
 }
 
 void quorum_rest(const char *when)
@@ -219,11 +69,12 @@ static const struct op *open_op(void)
 
 static void heal(void)
 {
-    mend_net();
+    faults_mend_net();
     sim_net_latency(q.w, 50 * SIM_US, 500 * SIM_US);
     for (int i = 0; i < q.n; i++) {
-        mend_disk(&q.nodes[i]);
-        revive(&q.nodes[i]);
+        faults_mend_disk(&q.nodes[i]);
+        node_version(&q.nodes[i], false);
+        faults_revive(&q.nodes[i]);
     }
     harm_disarm();
     bool harmed = q.harm > HARM_FAIL;
@@ -252,6 +103,10 @@ static void heal(void)
     if (!q.why[0] && open_op())
         quorum_break("a %s of node %d was never answered", open_op()->kind == OP_BARRIER ? "read barrier" : "proposal",
                      open_op()->node->id);
+    if (!q.why[0] && tickets_open())
+        quorum_run(6 * SIM_S);
+    if (!q.why[0] && tickets_open())
+        quorum_break("the module never completed a proposal or a read barrier of node %d", tickets_open()->id);
 }
 
 /* All lose power at once, and nothing that was told to anybody is gone. */
@@ -265,24 +120,6 @@ static void darkness(void)
     quorum_rest("after all had lost power");
     for (int i = 0; i < q.n && !q.why[0]; i++)
         client_check(&q.nodes[i]);
-}
-
-static void trouble(void)
-{
-    uint64_t rounds = 100 + sim_rand(q.w, 300), faults = sim_rand(q.w, 20), burst = 1 + sim_rand(q.w, 6);
-    for (uint64_t i = 0; i < rounds && !q.why[0]; i++) {
-        for (uint64_t k = sim_rand(q.w, burst + 1); k > 0; k--)
-            client();
-        if (sim_rand(q.w, 100) < faults)
-            fault();
-        if (q.harm && sim_rand(q.w, 100) < 3)
-            harm_one();
-        if (q.restless && sim_rand(q.w, 100) < 4)
-            operator_change();
-        if (q.restless && sim_rand(q.w, 100) < 2)
-            operator_wipe();
-        quorum_run((int64_t)sim_rand(q.w, 60) * SIM_MS);
-    }
 }
 
 /* After a failure: where each node stands. */
@@ -318,6 +155,9 @@ static void begin(uint64_t seed, int nodes)
 {
     memset(&q, 0, sizeof q);
     q.counts = counts;
+    q.story = told ? story : NULL;
+    ledger_begin();
+    tickets_drop();
     q.w = sim_world_new(seed);
     q.n = nodes ? nodes : (int[]){1, 3, 3, 3, 5, 7}[sim_rand(q.w, 6)];
     q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
@@ -334,6 +174,10 @@ static void begin(uint64_t seed, int nodes)
     }
     for (int i = 0; i < q.n; i++)
         node_init(&q.nodes[i], i + 1);
+    q.switches = sim_rand(q.w, 2) ? (unsigned)sim_rand(q.w, 300) : 0;
+    unsigned torn = sim_rand(q.w, 2) ? (unsigned)sim_rand(q.w, 300) : 0;
+    for (int i = 0; i < q.n; i++)
+        sim_disk_tear(q.nodes[i].os, torn);
 }
 
 static void end(uint64_t seed)
@@ -341,7 +185,8 @@ static void end(uint64_t seed)
     counts->seeds++;
     counts->virtual_ms += (uint64_t)(sim_now(q.w) / SIM_MS);
     if (q.why[0]) {
-        printf("seed %llu, %.3f s: %s\n", U(seed), (double)sim_now(q.w) / 1e9, q.why);
+        printf("seed %llu, %.3f s: %s\n  repeat: ./dev sim raft --seeds %llu%s\n", U(seed), (double)sim_now(q.w) / 1e9,
+               q.why, U(seed), opt.again);
         print_nodes();
         fflush(stdout);
         abort();
@@ -350,6 +195,8 @@ static void end(uint64_t seed)
         q.nodes[i].kv->close(q.nodes[i].kv);
         sim_copy_free(q.nodes[i].copy);
     }
+    ledger_end();
+    tickets_drop();
     sim_world_free(q.w);
 }
 
@@ -372,7 +219,7 @@ static void one(uint64_t seed)
         node_start(&q.nodes[i]);
         quorum_run((int64_t)sim_rand(q.w, 2000) * SIM_MS);
     }
-    trouble();
+    faults_trouble();
     if (!q.why[0])
         heal();
     if (!q.why[0] && sim_rand(q.w, 2))
@@ -384,27 +231,71 @@ static void one(uint64_t seed)
 
 static void print(void)
 {
+    const struct counts *c = counts;
+    printf("seeds %llu, simulated hours %.2f; commands %llu (acknowledged %llu, outcome unknown %llu, came twice %llu, "
+           "too "
+           "early %llu), topics removed %llu, read barriers %llu\n",
+           U(c->seeds), (double)c->virtual_ms / 3.6e6, U(c->commands), U(c->acknowledged), U(c->unknown), U(c->repeats),
+           U(c->gaps), U(c->deletes), U(c->barriers));
+    printf("elections %llu, truncations %llu; snapshots asked %llu, on their way %llu; changes of members %llu, joint "
+           "entries %llu, transfers %llu, lives of an older version %llu\n",
+           U(c->elections), U(c->truncations), U(c->snapshots), U(c->installs), U(c->changes), U(c->joint),
+           U(c->transfers), U(c->older));
+    printf("kills %llu, power cuts %llu (at a snapshot %llu, all dark %llu), restarts %llu, pauses %llu, threads "
+           "switched %llu; links cut %llu, "
+           "streams dropped %llu, clock jumps %llu\n",
+           U(c->kills), U(c->cuts), U(c->aimed), U(c->darkness), U(c->restarts), U(c->pauses), U(c->switches),
+           U(c->links), U(c->resets), U(c->jumps));
     printf(
-        "seeds %llu, virtual hours %.2f; commands %llu (acknowledged %llu, outcome unknown %llu), read barriers %llu; "
-        "terms led %llu\n",
-        U(counts->seeds), (double)counts->virtual_ms / 3.6e6, U(counts->commands), U(counts->acknowledged),
-        U(counts->unknown), U(counts->barriers), U(counts->elections));
-    printf(
-        "kills %llu, power cuts %llu, restarts %llu; links cut %llu, streams reset %llu, clock jumps %llu, disks full "
-        "%llu; snapshots asked %llu, transfers %llu, changes of members %llu, disks lost %llu\n",
-        U(counts->kills), U(counts->cuts), U(counts->restarts), U(counts->links), U(counts->resets), U(counts->jumps),
-        U(counts->full), U(counts->snapshots), U(counts->transfers), U(counts->changes), U(counts->wiped));
-    printf(
-        "snapshots on their way %llu (power cut there %llu), all dark %llu; disks that fail %llu, bits flipped %llu, "
-        "writes astray %llu, older copies %llu; refusals %llu, told to be old %llu\n",
-        U(counts->installs), U(counts->aimed), U(counts->darkness), U(counts->ill), U(counts->rot), U(counts->astray),
-        U(counts->old), U(counts->refused), U(counts->stale));
+        "disks full %llu, failing %llu, lost %llu, older copies %llu; bits flipped %llu, writes astray %llu; refusals "
+        "%llu, told to be old %llu\n",
+        U(c->full), U(c->ill), U(c->wiped), U(c->old), U(c->rot), U(c->astray), U(c->refused), U(c->stale));
+}
+
+/* "none", or numbers with commas. */
+static bool parse_faults(const char *text)
+{
+    char *end = (char *)(uintptr_t)text;
+    opt.some = true;
+    if (strcmp(text, "none") == 0)
+        return true;
+    for (; opt.n_only < STORY_MOST; text = end + 1) {
+        opt.only[opt.n_only++] = (uint32_t)strtoul(text, &end, 10);
+        if (end == text || *end != ',')
+            break;
+    }
+    return *end == 0 && end != text;
+}
+
+/* A bug of the core or of the shell. */
+static void mutate(const char *name)
+{
+    static const char *const core[] = {"",
+#define X(name, text) #name,
+                                       RC_MUTANT_LIST(X)
+#undef X
+    };
+    for (int i = 1; i < RC_MUTANT_END; i++)
+        if (strcmp(name, core[i]) == 0)
+            rc_mutant = (enum rc_mutant)i;
+    chronik_mutant = name;
+}
+
+/* What a seed's command needs to be the same again. */
+static void remember(const char *option, const char *value)
+{
+    size_t n = strlen(opt.again);
+    snprintf(opt.again + n, sizeof opt.again - n, " %s %s", option, value);
 }
 
 static bool parse(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         char *end = argv[i];
+        bool last = i + 1 == argc;
+        if (!last && argv[i][2] && strcmp(argv[i], "--seeds") != 0 && strcmp(argv[i], "--rounds") != 0 &&
+            strcmp(argv[i], "--faults") != 0)
+            remember(argv[i], argv[i + 1]);
         if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
             opt.from = opt.to = strtoull(argv[++i], &end, 10);
             if (*end == '-')
@@ -423,6 +314,13 @@ static bool parse(int argc, char **argv)
             opt.harm = harm_named(argv[++i]);
             if (!opt.harm)
                 return false;
+        } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
+            opt.rounds = strtoull(argv[++i], &end, 10);
+            if (*end)
+                return false;
+        } else if (strcmp(argv[i], "--faults") == 0 && i + 1 < argc) {
+            if (!parse_faults(argv[++i]))
+                return false;
         } else if (strcmp(argv[i], "--mutant") == 0 && i + 1 < argc) {
             opt.mutant = argv[++i];
         } else {
@@ -436,18 +334,25 @@ int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
         fputs(
-            "usage: quorum-sim [--seeds A-B] [--nodes N] [--harm fail|rot|astray|old] [--mutant NAME] [--scene NAME]\n",
+            "usage: quorum-sim [--seeds A-B] [--nodes N] [--harm fail|rot|astray|old] [--mutant NAME] [--scene NAME]\n"
+            "                  [--rounds N] [--faults none|N,N,...]\n",
             stderr);
         return 2;
     }
     counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (counts == MAP_FAILED)
+    story = mmap(NULL, sizeof *story, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (counts == MAP_FAILED || story == MAP_FAILED)
         return 2;
     if (opt.mutant)
-        chronik_mutant = opt.mutant;
+        mutate(opt.mutant);
+    faults_limit(opt.rounds, opt.some, opt.only, opt.n_only);
     setvbuf(stdout, NULL, _IOLBF, 0);
     unsigned failed = sim_seeds("quorum", opt.from, opt.to - opt.from + 1, opt.scene ? scene : one);
     print();
+    if (failed && !opt.scene && !opt.rounds && !opt.some) {
+        told = true;
+        shrink(sim_seeds_failed(), one, story, opt.again);
+    }
     printf("seeds %llu-%llu: %u failed\n", U(opt.from), U(opt.to), failed);
     return failed > 0;
 }

@@ -7,7 +7,7 @@ program=${CHRONIK_BUILD:-.}/tests/sim/quorum/quorum-sim seeds=${1:-1000} missed=
 [ $# -gt 0 ] && shift
 every="raft_message_before_sync raft_ack_before_sync raft_state_not_written raft_barrier_without_quorum
 raft_entries_delivered_again raft_id_held_by_the_dead raft_forms_with_majority raft_snapshot_not_synced
-raft_strangers_unanswered raft_boot_told_before_durable raft_boot_not_checked raft_stale_forgotten"
+raft_install_interrupted raft_snapshot_as_asked raft_version_ignored raft_strangers_unanswered raft_boot_told_before_durable raft_boot_not_checked raft_stale_forgotten"
 # With an argument also those that take many seeds (docs/raft.md).
 [ "$*" != rare ] || set -- raft_older_snapshot_unanswered raft_silence_not_probed raft_members_untold raft_half_a_snapshot_stays
 names=$*

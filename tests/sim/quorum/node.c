@@ -92,7 +92,8 @@ static void run(void *arg)
     CHECK(plugin_host_new(&cfg, &n->host) == CHRONIK_DONE);
     n->table = *plugin_host_table(n->host);
     cuts_wrap(&n->table);
-    if (meta_new(n->os, &n->table, meta_raft_plugin()->ops, &opt, &n->m, &e) < 0) {
+    threads_wrap(&n->table);
+    if (meta_new(n->os, &n->table, tickets_wrap(meta_raft_plugin()->ops), &opt, &n->m, &e) < 0) {
         quorum_break("node %d is not made: %s", n->id, e.text);
         return;
     }
@@ -121,7 +122,7 @@ void node_start(struct node *n)
     n->failing = n->ill;
     sim_cut_at(n->os, 0);
     n->failed_text[0] = 0;
-    n->seen_commit = n->seen_term = n->seen_applied = n->seen_seq = 0;
+    n->seen_commit = n->seen_term = n->seen_applied = n->seen_seq = n->seen_last = 0;
     n->lives++;
     sim_call(n->os, run, n);
 }
@@ -201,6 +202,29 @@ void node_restart(struct node *n)
     }
     sim_restart(n->os);
     node_start(n);
+}
+
+void node_version(struct node *n, bool older)
+{
+    if (n->older == older)
+        return;
+    n->older = older;
+    q.counts->older += older;
+    node_kill(n, false);
+    if (!sim_up(n->os))
+        node_restart(n);
+}
+
+/* wire.c's, in the test build: which version of the frames the node speaks whose code runs. */
+uint32_t wire_speaks(void);
+
+uint32_t wire_speaks(void)
+{
+    struct os *os = sim_running(q.w);
+    for (int i = 0; i < q.n; i++)
+        if (q.nodes[i].os == os && q.nodes[i].older)
+            return QUORUM_FRAMES - 1;
+    return QUORUM_FRAMES;
 }
 
 struct rc *node_core(const struct node *n)

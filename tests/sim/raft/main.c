@@ -2,6 +2,7 @@
  * command that repeats it. It must never depend on anything but its arguments. Exit code: 0 all held, 1 a seed failed,
  * 2 bad usage. */
 #include "sim.h"
+#include "tests/sim/complaint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,20 +160,6 @@ static void keep_line(const char *line)
     snprintf(last.line[last.n++ % 100], sizeof last.line[0], "%s", line);
 }
 
-/* The same complaint, whatever numbers it names. */
-static bool same_complaint(const char *a, const char *b)
-{
-    while (*a != '\0' && *b != '\0') {
-        if (*a >= '0' && *a <= '9' && *b >= '0' && *b <= '9') {
-            a += strspn(a, "0123456789");
-            b += strspn(b, "0123456789");
-        } else if (*a++ != *b++) {
-            return false;
-        }
-    }
-    return *a == *b;
-}
-
 /* The shortest run that ends with the same complaint, among this seed and the first few hundred; then its end. */
 static void minimise(struct world *w, uint64_t seed, uint64_t steps, const char *why)
 {
@@ -191,7 +178,7 @@ static void minimise(struct world *w, uint64_t seed, uint64_t steps, const char 
     }
     last.n = 0;
     sim_run(w, best, best_steps, keep_line);
-    printf("  shortest run found: ./dev sim raft --seeds %llu --steps %llu --verbose; it ends with\n", U(best),
+    printf("  shortest run found: ./dev sim core --seeds %llu --steps %llu --verbose; it ends with\n", U(best),
            U(best_steps));
     for (unsigned long long i = last.n > 100 ? last.n - 100 : 0; i < last.n; i++) {
         printf("    %s\n", last.line[i % 100]);
@@ -213,7 +200,7 @@ static int survey(struct world *w, const struct options *o)
         add(&sum, &w->counts);
         snprintf(why, sizeof why, "%s", w->why);
         if (!held) {
-            printf("FAIL seed %llu, step %llu: %s\n  repeat: ./dev sim raft --seeds %llu --steps %llu --verbose\n",
+            printf("FAIL seed %llu, step %llu: %s\n  repeat: ./dev sim core --seeds %llu --steps %llu --verbose\n",
                    U(seed), U(w->counts.steps), why, U(seed), U(o->steps));
             failed++;
         }

@@ -241,7 +241,7 @@ START_TEST(seeds_of_the_simulation_hold)
     for (uint64_t seed = 1; seed <= 300; seed++) {
         world_free(w);
         if (!sim_run(w, seed, 4000, NULL)) {
-            ck_abort_msg("%s; repeat: ./dev sim raft --seeds %llu --steps 4000", w->why, (unsigned long long)seed);
+            ck_abort_msg("%s; repeat: ./dev sim core --seeds %llu --steps 4000", w->why, (unsigned long long)seed);
         }
     }
 }
