@@ -274,6 +274,8 @@ void net_conn_turn(struct net_conn *c, bool can_read)
             more = may_read(c) && !turn_over(c, taken) && receive(c, &taken);
     } while (flush(c, began) && worth_a_round(c, more, taken));
     c->in_turn = false;
+    if (!c->starved)
+        c->starved_since = 0;
     if (taken > 0)
         metric_add(n->m.bytes_in, (int64_t)taken);
     int64_t now = os_mono_ns(n->os);
@@ -296,17 +298,31 @@ static void conn_event(void *conn, unsigned what)
     net_conn_turn(c, what & OS_CAN_READ);
 }
 
+/* How long a frame in progress may take. Those who hold buffers for one and send slowly must not keep all others from
+ * getting any. */
+static int64_t input_grace(const struct net *n)
+{
+    const struct net_budget *b = &n->budget;
+    bool scarce = atomic_load(&b->waiting) > 0 && atomic_load(&b->used) > b->max / 4 * 3;
+    return scarce ? n->cfg.partial_ns / NET_SHORT : n->cfg.partial_ns;
+}
+
 void net_conn_check(struct net_conn *c, int64_t now)
 {
     const struct net_config *cfg = &c->loop->net->cfg;
     size_t have = net_input_have(&c->in);
+    int64_t grace = input_grace(c->loop->net);
     bool waiting = c->out.first || !c->first;
     if (c->eof && now - c->eof_at > NET_EOF_GRACE)
         net_conn_doom(c, NET_BLAME_PEER, "closed by the peer");
     else if (cfg->idle_ns >= 0 && waiting && !c->moved && now - c->last_io > cfg->idle_ns)
         net_conn_doom(c, NET_BLAME_POLICY, "idle for longer than connections.max.idle.ms");
+    else if (c->starved && have > 0 && now - c->starved_since > grace)
+        net_conn_doom(c, NET_BLAME_FAULT,
+                      "memory for its request was not to be had for %lld s (queued.max.request.bytes)",
+                      (long long)((now - c->starved_since) / NET_SECOND));
     else if (c->partial_since && (c->watched & OS_CAN_READ) &&
-             now - c->partial_since > cfg->partial_ns + (int64_t)have * (NET_SECOND / NET_MIN_RATE))
+             now - c->partial_since > grace + (int64_t)have * (NET_SECOND / NET_MIN_RATE))
         net_conn_doom(c, NET_BLAME_FAULT, "its request did not arrive in time (%zu bytes in %lld s)", have,
                       (long long)((now - c->partial_since) / NET_SECOND));
 }

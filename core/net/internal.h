@@ -30,6 +30,7 @@ enum {
 #define NET_EOF_GRACE NET_SECOND        /* how long a half-closed peer may wait for its answers */
 #define NET_STALL     INT64_C(20000000) /* a turn longer than this is counted */
 #define NET_PRESSED   INT64_C(10000000) /* so long after a request others are being served */
+#define NET_SHORT     10                /* while others wait for memory, deadlines of input are so many times shorter */
 #define NET_COLD_WAIT INT64_C(50000000) /* the longest rest between two cold chunks */
 #define NET_MIN_RATE  (128 * 1024)      /* bytes per second that a frame in progress must reach */
 
@@ -54,6 +55,7 @@ struct net_conn {
     struct os_sock *sock;
     int64_t last_io;       /* bytes moved, or the last request ended */
     int64_t partial_since; /* 0: no frame is in progress */
+    int64_t starved_since; /* refused memory in each turn since then; 0: not */
     int64_t eof_at;
     uint32_t refs;    /* being open, each request, the dirty list, a cold read */
     uint32_t n_reqs;  /* not yet in `out`, or canceled and not ended */

@@ -56,6 +56,8 @@ void net_loop_starve(struct net_conn *c)
     if (c->starved)
         return;
     c->starved = true;
+    if (c->starved_since == 0)
+        c->starved_since = os_mono_ns(l->net->os);
     c->starved_next = NULL;
     c->refs++;
     metric_add(l->net->m.starved, 1);

@@ -126,7 +126,7 @@ static int32_t put_by_reference(struct net_outq *q, struct net_out_pool *pool, c
     }
     put_be32(o->head, (uint32_t)bytes);
     o->segs[o->n_segs++] = (struct net_seg){.p = o->head, .n = 4};
-    q->mem += 4;
+    q->mem += 4 + NET_HELD_COST;
     for (uint32_t i = 0; i < n; i++) {
         if (segs[i].n == 0)
             continue;
@@ -162,6 +162,7 @@ static void pop(struct net_outq *q, struct net_out_pool *pool)
     q->first = o->next;
     if (!q->first)
         q->last = NULL;
+    q->mem -= o->chunk ? 0 : NET_HELD_COST;
     out_free(pool, o);
     if (sent)
         sent(arg);

@@ -12,6 +12,7 @@ enum {
     NET_SENDFILE_MAX = 256 * 1024, /* bytes a call */
     NET_SENDFILE_MIN = 32 * 1024,  /* smaller ranges are read and sent together with what is around them */
     NET_SCRATCH = 64 * 1024,       /* for these, a loop; held under load only */
+    NET_HELD_COST = 4096, /* of an answer that is not copied: its request waits with its arena until it is sent */
     NET_IOV_MAX = 64,
     NET_FEW_SEGS = 6,
 };
@@ -39,7 +40,7 @@ struct net_out_pool {
 
 struct net_outq {
     struct net_out *first, *last;
-    uint64_t mem;   /* bytes of memory not sent */
+    uint64_t mem;   /* bytes of memory not sent, and what the answers' requests hold */
     uint64_t total; /* bytes of all not sent */
     uint64_t warm;  /* bytes of the range at the head that were just read: sent without a look at the page cache */
 };

@@ -48,11 +48,16 @@ void net_budget_add(struct net_budget *b, uint64_t n)
     atomic_fetch_add(&b->used, n);
 }
 
+static void wake(struct net_budget *b)
+{
+    if (UNLIKELY(atomic_load(&b->waiting) > 0) && b->wake)
+        b->wake(b->wake_arg);
+}
+
 void net_budget_sub(struct net_budget *b, uint64_t n)
 {
     atomic_fetch_sub(&b->used, n);
-    if (UNLIKELY(atomic_load(&b->waiting) > 0) && b->wake)
-        b->wake(b->wake_arg);
+    wake(b);
 }
 
 static bool add_below(_Atomic uint64_t *sum, uint64_t n, uint64_t max)
@@ -75,14 +80,6 @@ static bool reserve(struct net_budget *b, uint64_t n)
     if (large)
         atomic_fetch_sub(&b->large, n);
     return false;
-}
-
-static bool take_pass(struct net_budget *b, uint64_t n)
-{
-    if (atomic_exchange(&b->pass, true))
-        return false;
-    net_budget_add(b, n);
-    return true;
 }
 
 static struct net_buf *take_free(struct net_pool *p, uint32_t cls)
@@ -109,9 +106,12 @@ static struct net_buf *make(struct net_pool *p, uint32_t cls, uint64_t total)
 
 static void give_budget(struct net_budget *b, uint64_t n, bool pass)
 {
-    if (pass)
+    if (pass) {
         atomic_store(&b->pass, false);
-    else if (n > NET_LARGE)
+        wake(b);
+        return;
+    }
+    if (n > NET_LARGE)
         atomic_fetch_sub(&b->large, n);
     net_budget_sub(b, n);
 }
@@ -126,7 +126,7 @@ int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, bool 
     if (cls < NET_CLASSES)
         total = class_total(cls);
     if (!reserve(p->budget, total)) {
-        pass = must && take_pass(p->budget, total);
+        pass = must && !atomic_exchange(&p->budget->pass, true);
         if (!pass)
             return CHRONIK_E_BUSY;
     }

@@ -24,7 +24,7 @@ struct net_budget {
     uint64_t max;
     _Atomic uint64_t used;
     _Atomic uint64_t large;   /* of `used`, in buffers above NET_LARGE */
-    _Atomic bool pass;        /* one buffer beyond `max` is out */
+    _Atomic bool pass;        /* one buffer beyond `max`, and not in `used`, is out */
     _Atomic uint32_t waiting; /* loops that were refused and want `wake` */
     void (*wake)(void *arg);  /* bytes came back while a loop waited; any loop's thread */
     void *wake_arg;
@@ -55,7 +55,8 @@ void net_pool_init(struct net_pool *p, struct net_budget *b);
 void net_pool_free(struct net_pool *p);
 /* A buffer with one reference and room for `need` bytes of data and `at_least` bytes in total. E_BUSY: over the budget;
  * E_NOMEM. One buffer at a time may go beyond the budget when the caller `must`: else connections that each hold the
- * beginning of a frame could wait for each other for ever. */
+ * beginning of a frame could wait for each other for ever. It takes nothing of the budget from others: its peer may be
+ * slow. */
 int32_t net_buf_take(struct net_pool *p, uint64_t need, uint64_t at_least, bool must, struct net_buf **out);
 void net_buf_unref(struct net_buf *b);
 /* Gives back what was not needed since the last call; true while more than the resting amount is held. */

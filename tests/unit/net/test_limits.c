@@ -199,6 +199,81 @@ START_TEST(slow_senders_of_large_frames_do_not_keep_others_out)
 }
 END_TEST
 
+START_TEST(the_one_frame_beyond_the_budget_leaves_all_of_it_to_others)
+{
+    enum { SLOW = 16 };
+    struct net_config cfg = {.max_queued = 6 << 20};
+    fx_open(&cfg);
+    int slow[SLOW], fd = fx_connect();
+    uint8_t part[50000] = {0, 0x2c, 0, 0, 'e'}; /* of 2.75 MiB: one within the half, one beyond all, the rest waits */
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < SLOW; i++) {
+            slow[i] = round ? slow[i] : fx_connect();
+            fx_send(slow[i], part, round ? 1000 : sizeof part);
+        }
+    usleep(100000);
+    ck_assert(atomic_load(&fx.net->budget.pass));
+    for (uint32_t i = 0; i < 20; i++) {
+        fx_request(fd, 'e', i, 200000);
+        fx_expect(fd, i, 200000);
+    }
+    for (int i = 0; i < SLOW; i++)
+        close(slow[i]);
+    fx_wait(&fx.closed, SLOW);
+    ck_assert_uint_eq(atomic_load(&fx.net->budget.large), 0);
+    ck_assert(!atomic_load(&fx.net->budget.pass));
+    close(fd);
+}
+END_TEST
+
+START_TEST(those_who_stop_in_the_middle_of_frames_are_given_up_soon_when_others_wait_for_memory)
+{
+    enum { SLOW = 16 };
+    struct net_config cfg = {.max_queued = 1 << 20, .partial_ns = INT64_C(40000) * MS}; /* a tenth: 4 s */
+    fx_open(&cfg);
+    int slow[SLOW];
+    uint8_t part[40000] = {0, 0, 0xc3, 0x50, 'e'}; /* of 50,000 */
+    for (int i = 0; i < SLOW; i++) {
+        slow[i] = fx_connect();
+        fx_send(slow[i], part, sizeof part);
+    }
+    usleep(100000);
+    struct timeval limit = {.tv_sec = 20};
+    int fd = fx_connect();
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    fx_request(fd, 'e', 7, 30000);
+    fx_expect(fd, 7, 30000);
+    ck_assert_ptr_nonnull(strstr(fx.log, "did not arrive in time"));
+    for (int i = 0; i < SLOW; i++)
+        close(slow[i]);
+    close(fd);
+}
+END_TEST
+
+START_TEST(small_answers_from_files_that_nobody_reads_are_few)
+{
+    fx_open(NULL);
+    char path[] = "/tmp/chronik-net-XXXXXX";
+    int tmp = mkstemp(path), fd = socket(AF_INET, SOCK_STREAM, 0), little = 4096;
+    ck_assert_int_ge(tmp, 0);
+    ck_assert_int_eq(ftruncate(tmp, 1000), 0);
+    close(tmp);
+    ck_assert_int_eq(os_open(fx.os, path, OS_READ, &fx.file), CHRONIK_DONE);
+    fx.range_n = 1000;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    fx_connect_with(fd);
+    static uint8_t frame[64 * 100];
+    for (int i = 0; i < 64; i++) {
+        put_be32(frame + i * 100, 96);
+        frame[i * 100 + 4] = 'f';
+    }
+    ck_assert(push_until_stuck(fd, frame, sizeof frame, 64u << 20)); /* the kernel's buffers are full of answers */
+    ck_assert_int_lt(fx.requests - fx.sent, 64 * 1024 / NET_HELD_COST + 2);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
 START_TEST(a_frame_beyond_the_cap_closes_the_connection_with_one_line)
 {
     struct net_config cfg = {.max_frame = 5000};
@@ -452,6 +527,9 @@ int main(void)
     tcase_add_test(t, request_memory_is_bounded_and_reading_goes_on_when_some_comes_back);
     tcase_add_test(t, a_frame_larger_than_all_request_memory_is_served_alone);
     tcase_add_test(t, slow_senders_of_large_frames_do_not_keep_others_out);
+    tcase_add_test(t, the_one_frame_beyond_the_budget_leaves_all_of_it_to_others);
+    tcase_add_test(t, those_who_stop_in_the_middle_of_frames_are_given_up_soon_when_others_wait_for_memory);
+    tcase_add_test(t, small_answers_from_files_that_nobody_reads_are_few);
     tcase_add_test(t, a_frame_beyond_the_cap_closes_the_connection_with_one_line);
     tcase_add_test(t, a_large_frame_without_memory_for_it_closes_its_connection_only);
     tcase_add_test(t, idle_connections_close_and_waiting_ones_do_not);
