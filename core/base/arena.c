@@ -91,7 +91,8 @@ char *arena_strndup(struct arena *a, const char *s, size_t len)
     char *p = len < SIZE_MAX ? arena_alloc(a, len + 1) : NULL;
     if (!p)
         return NULL;
-    memcpy(p, s, len);
+    if (len > 0) /* s may be NULL then */
+        memcpy(p, s, len);
     p[len] = '\0';
     return p;
 }

@@ -6,7 +6,8 @@ enum { MERGE_BELOW = META_TREE_FAN / 4, MERGE_UP_TO = META_TREE_FAN * 3 / 4 };
 
 static int key_cmp(const void *a, size_t na, const void *b, size_t nb)
 {
-    int c = memcmp(a, b, na < nb ? na : nb);
+    size_t both = na < nb ? na : nb;
+    int c = both ? memcmp(a, b, both) : 0; /* an empty one may be NULL */
     if (c)
         return c;
     return na < nb ? -1 : na > nb;

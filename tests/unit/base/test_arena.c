@@ -22,6 +22,18 @@ START_TEST(allocations_are_aligned_and_do_not_overlap)
 }
 END_TEST
 
+START_TEST(nothing_at_all_is_copied_as_an_empty_string)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    const char *nothing = NULL; /* a null string of a request; under UBSan this must not reach memcpy */
+    char *p = arena_strndup(&a, nothing, 0);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_str_eq(p, "");
+    arena_free(&a);
+}
+END_TEST
+
 START_TEST(the_limit_refuses_and_leaves_the_arena_usable)
 {
     struct arena a;
@@ -62,6 +74,7 @@ int main(void)
     Suite *s = suite_create("base");
     TCase *t = tcase_create("arena");
     tcase_add_test(t, allocations_are_aligned_and_do_not_overlap);
+    tcase_add_test(t, nothing_at_all_is_copied_as_an_empty_string);
     tcase_add_test(t, the_limit_refuses_and_leaves_the_arena_usable);
     tcase_add_test(t, a_reset_keeps_one_chunk);
     tcase_add_test(t, a_prefix_stands_before_the_first_story);
