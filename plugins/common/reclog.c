@@ -20,8 +20,9 @@
  * If anything behind it (a later group's header in this file, or a later file) says that syncs had covered this place,
  * acknowledged records are damaged: refuse. Otherwise the tail is torn: it was never acknowledged, and is cut, even
  * when valid groups stand behind it. A log that ends below cfg.from, which the owner wrote down after a sync, is
- * damaged even when it ends between two groups. When the log goes idle a mark (a group without records) is written, so
- * that the last acknowledged group, too, is covered by a later durable_through.
+ * damaged even when it ends between two groups; so is one whose last file is shorter than it was before its first
+ * group, which its header says, and ends where the next group would stand. When the log goes idle a mark (a group
+ * without records) is written, so that the last acknowledged group, too, is covered by a later durable_through.
  *
  * Rolling, recycling
  * ------------------

@@ -8,9 +8,9 @@
 
 /* File header, 512 bytes, one sector, written together with the file's first group:
  *   0 "CKRECLOG"   8 u32 version = 1   12 u32 crc32c of bytes 16..511   16 u64 generation   24 u64 salt
- *  32 u64 base position   40 u64 first record number   48 u64 capacity   56 u32 crc of the group before   60 u32 0
- *  64 16 bytes id of the log   80 zeros */
-enum { HEAD_VERSION = 1 };
+ *  32 u64 base position   40 u64 first record number   48 u64 capacity   56 u32 crc of the group before
+ *  60 u32 bit 0: it had its whole capacity, synced, before its first group   64 16 bytes id of the log   80 zeros */
+enum { HEAD_VERSION = 1, HEAD_WHOLE = 1 };
 static const char head_magic[8] = "CKRECLOG";
 
 int32_t rl_file_name(const struct reclog *l, uint32_t slot, char *out, size_t n)
@@ -29,6 +29,7 @@ void rl_head_encode(const struct reclog *l, const struct rl_file *f, uint8_t out
     put_le64(out + 40, f->first);
     put_le64(out + 48, f->capacity);
     put_le32(out + 56, f->chain);
+    put_le32(out + 60, f->whole && f->size >= f->capacity ? HEAD_WHOLE : 0);
     memcpy(out + 64, l->id.b, 16);
     put_le32(out + 12, l->h->crc32c(0, out + 16, RL_SECTOR - 16));
 }
@@ -60,6 +61,7 @@ static int32_t head_decode(struct reclog *l, struct rl_file *f, const uint8_t in
     f->first = get_le64(in + 40);
     f->capacity = get_le64(in + 48);
     f->chain = get_le32(in + 56);
+    f->whole = (get_le32(in + 60) & HEAD_WHOLE) != 0;
     memcpy(id->b, in + 64, 16);
     return CHRONIK_DONE;
 }
@@ -140,6 +142,7 @@ static int32_t load_one(struct load *ld, uint32_t slot, const char *name)
             return l->h->file_remove(l->h->ctx, l->cfg.dir, full);
         }
         f->capacity = f->size;
+        f->whole = l->h->file_sync(f->f) > 0; /* its maker may have died before the last sync */
         f->next = l->free_files;
         l->free_files = f;
         l->n_free++;
@@ -314,6 +317,7 @@ int32_t rl_file_prewrite(struct reclog *l, struct rl_file *f, uint64_t from, uin
         r = l->h->file_sync(f->f);
     if (r > 0)
         f->size = to;
+    f->whole = r > 0 && to >= f->capacity;
     return r;
 }
 

@@ -47,7 +47,7 @@ struct rl_file {
     struct rl_idx *idx; /* sparse: a group at least every 64 KiB */
     uint32_t n_idx, cap_idx;
     uint32_t slot; /* its name: %08u.log */
-    uint32_t reserved;
+    int whole;     /* it had its capacity, synced, before the first group of its generation: shorter, it was cut */
 };
 
 /* Records gathered for a group; a record never spans two chunks. */

@@ -167,6 +167,21 @@ static int32_t damaged(const struct scan *s, struct errtext *e, const char *why)
                        s->l->where, s->f->slot, (unsigned long long)s->at, why, (unsigned long long)s->number);
 }
 
+/* A file that had all its bytes before its first group and ends where the next group would stand was cut, by nobody who
+ * writes it: what it held from there on may have been acknowledged. */
+static int32_t cut_short(const struct scan *s, struct errtext *e)
+{
+    uint64_t next = s->torn ? s->torn : RL_GROUP_HEAD;
+    if (!s->f->whole || s->f->size >= s->f->capacity || s->at + next <= s->f->size || s->at + next > s->f->capacity)
+        return CHRONIK_DONE;
+    return errtext_set(
+        e, CHRONIK_E_CORRUPT,
+        "record log %s: file %08u.log, offset %llu: damaged (it ends there, but had %llu bytes: it was cut "
+        "from record %llu on); restore the file from a backup or a replica",
+        s->l->where, s->f->slot, (unsigned long long)s->f->size, (unsigned long long)s->f->capacity,
+        (unsigned long long)s->number);
+}
+
 /* Looks from the end of the scan on for a group that says it was written after a sync had covered this place. */
 static int32_t look_behind(struct scan *s, struct errtext *e)
 {
@@ -218,7 +233,8 @@ static int32_t replay_file(struct scan *s, int32_t (*replay)(void *arg, const st
     *torn = s->torn;
     if (s->f->next)
         return chain_continues(s, s->f->next, e);
-    return look_behind(s, e);
+    r = cut_short(s, e);
+    return r > 0 ? look_behind(s, e) : r;
 }
 
 /* The last group may never have been synced, or its sync may have failed under the process that wrote it, which leaves

@@ -3,6 +3,7 @@
  * must never advance the written end before both have taken the bytes. */
 #include "store.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,19 +17,21 @@ void dir_suspect(struct st_dir *d)
         h->file_close(f);
 }
 
-int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const char *what)
+int32_t dir_fault(struct st_dir *d, int32_t code, const char *fmt, ...)
 {
     chronik_store *s = d->s;
-    char path[ST_PATH], text[500];
+    char what[ST_PATH + 100], text[600];
+    va_list ap;
     if (code == CHRONIK_E_NOSPC || code == CHRONIK_E_BUSY || code == CHRONIK_E_NOMEM)
         return code;
     uint32_t online = 0;
     dir_suspect(d);
     for (uint32_t i = 0; i < s->n_dirs; i++)
         online += !s->dirs[i].offline;
-    seg_path(g, "log", path);
-    snprintf(text, sizeof text, "store %s: %s file %s at offset %lld failed: %s; check the disk%s", d->path, what, path,
-             (long long)g->end, util_code_text(code),
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    snprintf(text, sizeof text, "store %s: %s failed: %s; check the disk%s", d->path, what, util_code_text(code),
              online > 1 ? ", then restart to bring the directory back" : ", then start again");
     if (online <= 1 && !d->offline)
         s->h->fatal(s->h->ctx, 74, text);
@@ -37,6 +40,13 @@ int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const 
         s->h->dir_failed(s->h->ctx, d->no, text);
     }
     return CHRONIK_E_OFFLINE;
+}
+
+int32_t seg_fault(const struct st_seg *g, int32_t code, const char *what)
+{
+    char path[ST_PATH];
+    seg_path(g, "log", path);
+    return dir_fault(g->dir, code, "%s file %s at offset %llu", what, path, (unsigned long long)g->bytes);
 }
 
 static uint64_t batches_bytes(const struct chronik_append *a)
@@ -283,7 +293,7 @@ static int32_t part_append(chronik_store_part *p, const struct chronik_append *a
     p->nowal_seq += !group;
     r = segment_write(p, g, a);
     if (r < 0)
-        r = dir_fault(p->dir, r, g, "writing");
+        r = seg_fault(g, r, "writing");
     if (r > 0 && group)
         r = log_write(p, g, a, batch_at(a, a->n_batches - 1)->last_offset + 1, &number);
     if (r < 0) {

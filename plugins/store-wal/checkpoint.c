@@ -102,7 +102,7 @@ static int32_t segment_sync(struct st_seg *g, int create)
         return CHRONIK_DONE; /* synced, closed and removed meanwhile */
     }
     if (r < 0 && r != CHRONIK_E_BUSY && r != CHRONIK_E_NOMEM)
-        dir_fault(g->dir, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, g, "syncing");
+        seg_fault(g, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, "syncing");
     return r;
 }
 
@@ -164,14 +164,15 @@ void ckpt_ahead(struct st_seg *g)
 static void folders_sync(struct st_ckpt *c, struct st_dir *d)
 {
     const struct chronik_host *h = c->s->h;
+    char path[ST_PATH] = "data";
     int32_t r = CHRONIK_DONE;
     if (MUTANT("folder-not-synced"))
         return;
     if (atomic_exchange(&d->data_new, 0))
-        r = h->dir_sync(h->ctx, d->no, "data");
+        r = h->dir_sync(h->ctx, d->no, path);
     for (uint32_t i = 0; i < c->n_parts && r > 0; i++) {
         chronik_store_part *p = c->parts[i];
-        char folder[72], path[ST_PATH];
+        char folder[72];
         pthread_mutex_lock(&p->mu);
         uint32_t due = p->entries_new;
         p->entries_new = 0;
@@ -183,9 +184,8 @@ static void folders_sync(struct st_ckpt *c, struct st_dir *d)
         r = h->dir_sync(h->ctx, d->no, path);
     }
     if (r < 0 && r != CHRONIK_E_NOTFOUND) {
-        struct st_seg none = {.dir = d, .folder = "."};
         c->failed = 1;
-        dir_fault(d, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, &none, "syncing the folder of");
+        dir_fault(d, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, "syncing folder %s", path);
     }
 }
 
@@ -236,9 +236,8 @@ static void dir_finish(void *arg)
                          util_code_text(r));
             d->full_told = 1;
         } else if (r < 0) {
-            struct st_seg none = {.dir = d, .folder = "../manifest"};
             c->failed = 1;
-            dir_fault(d, r, &none, "writing the manifest beside");
+            dir_fault(d, r, "writing file manifest");
         }
     }
     if (!c->failed) {

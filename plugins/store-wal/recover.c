@@ -678,6 +678,13 @@ static int32_t dir_recover(struct st_dir *d, struct errtext *e)
                  (unsigned long long)y.records, (unsigned long long)y.bytes,
                  st.torn_bytes ? "; a torn tail was cut" : "");
     }
+    if (r > 0 && y.n_cut &&
+        !d->os_mode) /* after kill -9 under load this is usual; after a change to wal/ it is a trace */
+        util_log(
+            s->h, CHRONIK_LOG_INFO,
+            "store %s: %llu bytes of %u segments lay behind the end of the log, so that nobody was told of them; they "
+            "are cut",
+            d->path, (unsigned long long)y.cut, y.n_cut);
     return r;
 }
 

@@ -11,7 +11,8 @@ struct replay {
     struct st_dir *d;
     struct errtext *e;
     chronik_store_part **by_pn; /* REPLAY_MAP chains over pn_next */
-    uint32_t first_unknown_pn, reserved;
+    uint32_t first_unknown_pn;
+    uint32_t n_cut; /* segments that held more than the log knows */
     uint64_t records, bytes, cut;
 };
 

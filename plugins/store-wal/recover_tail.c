@@ -140,6 +140,8 @@ int32_t part_cut(struct replay *y, chronik_store_part *p)
     if (r > 0) {
         r = h->file_size(f, &size);
         if (r > 0 && size > g->bytes) {
+            y->cut += size - g->bytes;
+            y->n_cut++;
             idx_cut(g);
             r = h->file_truncate(f, g->bytes);
             if (r > 0)
@@ -156,6 +158,7 @@ int32_t part_cut(struct replay *y, chronik_store_part *p)
     path_join(folder, "data", g->folder);
     seg_unref(g);
     r = h->file_remove(h->ctx, y->d->no, path);
+    y->n_cut += r > 0;
     if (r > 0)
         r = h->dir_sync(h->ctx, y->d->no, folder);
     return r == CHRONIK_E_NOTFOUND ? CHRONIK_DONE : r;

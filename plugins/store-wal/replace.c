@@ -105,7 +105,7 @@ int32_t st_replace_write(void *rw, const struct chronik_batch_info *b, const str
         return CHRONIK_E_INVAL;
     int32_t r = p->s->h->file_write(w->f, iov, n_iov, w->g->bytes);
     if (r < 0)
-        return w->failed = dir_fault(p->dir, r, w->g, "writing");
+        return w->failed = seg_fault(w->g, r, "writing");
     uint8_t head[ST_SEAL_HEAD];
     for (uint32_t i = 0, n = 0; i < n_iov && n < ST_SEAL_HEAD; i++) {
         uint32_t piece = (uint32_t)min_u64(iov[i].n, ST_SEAL_HEAD - n);
@@ -150,7 +150,7 @@ static int32_t rewrite_commit(struct rewrite *w)
     if (r > 0)
         r = p->s->h->dir_sync(p->s->h->ctx, p->dir->no, path);
     if (r < 0)
-        return dir_fault(p->dir, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, w->g, "syncing");
+        return seg_fault(w->g, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, "syncing");
     w->g->end = w->end; /* offsets that compaction dropped still belong to it */
     w->g->sealed = 1;
     record_fill(w, &x);

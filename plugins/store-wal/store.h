@@ -393,8 +393,9 @@ struct wal_replace {
 /* ---- append.c ---- */
 int32_t st_append(chronik_store *s, struct chronik_append *a, uint32_t n, uint32_t stride);
 int32_t part_roll(chronik_store_part *p); /* wmu held */
-/* After a failed write, sync or read of a segment: E_NOSPC stays; else the directory or the process ends. */
-int32_t dir_fault(struct st_dir *d, int32_t code, const struct st_seg *g, const char *what);
+/* After a failed write or sync ("writing file manifest"): E_NOSPC stays; else the directory or the process ends. */
+int32_t dir_fault(struct st_dir *d, int32_t code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int32_t seg_fault(const struct st_seg *g, int32_t code, const char *what); /* the same, of a segment */
 /* Marks that bytes may stand in segments that the log knows nothing of: a recovery looks for them then. */
 int32_t os_mode_mark(struct st_dir *d);
 /* Leaves word for the next start that pages of this kernel are not to be believed. */

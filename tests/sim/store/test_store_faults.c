@@ -72,9 +72,9 @@ static const struct fatal {
      false},
     {OS_FAULT_SYNC, "-1.log", "syncing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log",
      true},
-    {OS_FAULT_RENAME, "manifest", "manifest", true},
-    {OS_FAULT_SYNC, "manifest", "manifest", true},
-    {OS_FAULT_WRITE, "manifest", "manifest", true},
+    {OS_FAULT_RENAME, "manifest", "writing file manifest failed", true},
+    {OS_FAULT_SYNC, "manifest", "writing file manifest failed", true},
+    {OS_FAULT_WRITE, "manifest", "writing file manifest failed", true},
 };
 
 static void fatal_life(void *arg)

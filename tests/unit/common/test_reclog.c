@@ -305,6 +305,46 @@ START_TEST(d2_a_log_cut_between_groups_below_its_owners_checkpoint_refuses_the_s
 }
 END_TEST
 
+/* Where group number `n` of the only file begins, and where the last one ends. */
+static size_t group_place(const uint8_t *p, size_t n_bytes, int n)
+{
+    size_t at = 512;
+    for (; at < n_bytes; at += 512)
+        if (memcmp(p + at, "CKGR", 4) == 0 && n-- == 0)
+            break;
+    return at;
+}
+
+START_TEST(d2_a_log_file_that_was_cut_short_refuses_the_start_wherever_a_group_may_have_stood)
+{
+    struct rig r;
+    char path[128];
+    uint8_t *p;
+    ck_assert_int_gt(rig_open(&r, 0), 0);
+    rig_fill(&r, 1, 8, 1); /* a group each, then the mark */
+    rig_close(&r);
+    snprintf(path, sizeof path, "%s/log/00000000.log", root);
+    size_t n = slurp(path, &p), fourth = group_place(p, n, 3), end = group_place(p, n, 8);
+    ck_assert_uint_eq(end, n); /* eight groups */
+    for (end = n; p[end - 1] == 0; end--)
+        ;
+    end = (end + 511) / 512 * 512;
+    size_t cuts[] = {fourth, fourth + 30, fourth + 100, end};
+    for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
+        spit(path, p, cuts[i]);
+        ck_assert_msg(rig_open(&r, 0) == CHRONIK_E_CORRUPT, "cut at %zu of %zu", cuts[i], n);
+        ck_assert_msg(strstr(r.e.text, "00000000.log, offset") && strstr(r.e.text, "it was cut") &&
+                          strstr(r.e.text, "restore"),
+                      "%s", r.e.text);
+    }
+    spit(path, p, end + 512); /* nothing stood behind the last group: that can be seen */
+    ck_assert_msg(rig_open(&r, 0) > 0, "%s", r.e.text);
+    ck_assert_uint_eq(r.replayed, 7);
+    rig_close(&r);
+    free(p);
+}
+END_TEST
+
 START_TEST(d2_a_flipped_bit_in_what_was_acknowledged_refuses_the_start_and_names_the_place)
 {
     struct rig r;
@@ -478,6 +518,7 @@ int main(void)
     tcase_add_test(c, missing_files_below_the_checkpoint_are_fine_and_above_it_refuse_the_start);
     tcase_add_test(c, d5_a_tail_torn_at_any_place_is_cut_and_everything_before_it_stays);
     tcase_add_test(c, d2_a_log_cut_between_groups_below_its_owners_checkpoint_refuses_the_start);
+    tcase_add_test(c, d2_a_log_file_that_was_cut_short_refuses_the_start_wherever_a_group_may_have_stood);
     tcase_add_test(c, d2_a_flipped_bit_in_what_was_acknowledged_refuses_the_start_and_names_the_place);
     tcase_add_test(c, d1_a_failed_sync_stops_the_log_for_good);
     tcase_add_test(c, d4_a_full_disk_refuses_appends_keeps_what_was_accepted_and_heals);
