@@ -131,7 +131,7 @@ static void ask(void *arg)
 }
 
 /* Asks, and waits for the answer; `wanted` is what it must be. */
-static void operator(struct node *at, uint32_t op, int32_t node, uint32_t flags, int32_t wanted)
+static void request(struct node *at, uint32_t op, int32_t node, uint32_t flags)
 {
     memset(&said, 0, sizeof said);
     said.node = at;
@@ -142,9 +142,33 @@ static void operator(struct node *at, uint32_t op, int32_t node, uint32_t flags,
         quorum_run(50 * SIM_MS);
     if (!q.why[0] && !said.done)
         quorum_break("request %u for node %d, asked of node %d, has no answer", op, node, at->id);
-    if (!q.why[0] && said.rc != wanted)
+}
+
+static void wanted(uint32_t op, int32_t node, const struct node *at, int32_t rc)
+{
+    if (!q.why[0] && said.rc != rc)
         quorum_break("request %u for node %d, asked of node %d, ends with %d and not %d: %s", op, node, at->id, said.rc,
-                     wanted, said.why);
+                     rc, said.why);
+}
+
+static void operator(struct node *at, uint32_t op, int32_t node, uint32_t flags, int32_t rc)
+{
+    request(at, op, node, flags);
+    wanted(op, node, at, rc);
+}
+
+/* A leader that was elected a moment ago has not heard yet how far a learner is, and says so: the operator asks again.
+ */
+static void promote(struct node *at, int32_t node)
+{
+    enum { TIMES = 10 };
+    said.rc = CHRONIK_E_AGAIN;
+    for (int i = 0; i < TIMES && !q.why[0] && said.rc == CHRONIK_E_AGAIN; i++) {
+        if (i)
+            quorum_run(SIM_S);
+        request(at, CHRONIK_META_PROMOTE, node, 0);
+    }
+    wanted(CHRONIK_META_PROMOTE, node, at, CHRONIK_DONE);
 }
 
 static uint32_t voters(void)
@@ -228,7 +252,7 @@ static void a_request_whose_leader_dies_tells_the_truth(void)
     else if (unknown && !strstr(said.why, "unknown") && !strstr(said.why, "in force"))
         quorum_break("that nobody knows is not said: %s", said.why);
     if (is_learner(b))
-        operator(a, CHRONIK_META_PROMOTE, b->id, 0, CHRONIK_DONE);
+        promote(a, b->id);
     quorum_rest("after all are voters");
     want_voters(3, 0);
 }
