@@ -286,7 +286,10 @@ static int32_t group_write(struct reclog *l)
     }
     uint64_t whole = RL_GROUP_HEAD + l->group_bytes, need = round_up64(whole, RL_SECTOR);
     int rolled = 0;
-    int32_t r = group_place(l, need, g.first, &rolled);
+    pthread_mutex_lock(&l->mu);
+    int gone = l->gone;
+    pthread_mutex_unlock(&l->mu);
+    int32_t r = gone ? CHRONIK_E_NOTFOUND : group_place(l, need, g.first, &rolled);
     if (r < 0)
         return r;
     struct rl_file *f = l->active;

@@ -382,11 +382,10 @@ static void make_step(struct reclog *l)
         r = rl_file_prewrite(l, k->making, k->made, to);
         k->made = to;
     }
-    int was_full = 0;
     pthread_mutex_lock(&l->mu);
     if (r < 0) {
-        was_full = l->nospc;
         l->nospc = r == CHRONIK_E_NOSPC;
+        l->gone |= r == CHRONIK_E_NOTFOUND;
         if (k->making) {
             k->making->next = k->doom_list;
             k->doom_list = k->making;
@@ -402,9 +401,11 @@ static void make_step(struct reclog *l)
         k->want = 0;
     }
     pthread_mutex_unlock(&l->mu);
-    if (r < 0 && !was_full)
-        util_log(l->h, CHRONIK_LOG_WARN, "record log %s: no room for the next file of %llu bytes: %s; free some space",
-                 l->where, (unsigned long long)k->want_bytes, util_code_text(r));
+    if (r < 0 && r != k->told)
+        util_log(l->h, CHRONIK_LOG_WARN, "record log %s: the next file of %llu bytes cannot be made: %s; %s", l->where,
+                 (unsigned long long)k->want_bytes, util_code_text(r),
+                 r == CHRONIK_E_NOSPC ? "free some space" : "check the folder and the disk");
+    k->told = r;
 }
 
 static void keeper_run(void *arg)

@@ -69,6 +69,7 @@ struct rl_keeper { /* background work on a worker thread: one at a time */
     int running; /* RL_KEEPER_LEAVING: its last act was to post trim_task */
     int want;    /* bytes are wanted: make a file */
     uint64_t want_bytes;
+    int32_t told; /* result of the last step: a failure is told once */
 };
 
 struct reclog {
@@ -97,6 +98,7 @@ struct reclog {
     int retry_armed; /* retry_task is queued */
     int busy;        /* a commit pass is posted or running */
     int nospc;       /* the last try to get room failed */
+    int gone;        /* the folder is not there any more: what is written now cannot be found by the next start */
     int failed;      /* stopped for good */
     int closing;     /* reclog_close was called */
     uint64_t groups, syncs, torn_bytes;

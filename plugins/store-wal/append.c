@@ -116,7 +116,7 @@ static int32_t folder_make(chronik_store_part *p)
     snprintf(path, sizeof path, "data/%s", folder);
     int32_t r = p->s->h->dir_make(p->s->h->ctx, p->dir->no, path);
     if (r < 0 && r != CHRONIK_E_EXISTS)
-        return r;
+        return dir_fault(p->dir, r, "making folder %s", path);
     p->made = 1;
     atomic_store(&p->dir->data_new, 1);
     return CHRONIK_DONE;
@@ -173,6 +173,12 @@ int32_t os_mode_mark(struct st_dir *d)
     if (r > 0)
         d->os_mode = d->os_marked = 1;
     return r;
+}
+
+static int32_t os_mode_allowed(struct st_dir *d)
+{
+    int32_t r = os_mode_mark(d);
+    return r < 0 ? dir_fault(d, r, "making file os-mode") : r;
 }
 
 static int32_t segment_write(chronik_store_part *p, struct st_seg *g, const struct chronik_append *a)
@@ -283,7 +289,7 @@ static int32_t part_append(chronik_store_part *p, const struct chronik_append *a
     if (r > 0 && p->frozen)
         r = CHRONIK_E_BUSY;
     if (r > 0)
-        r = group ? group_allowed(p) : os_mode_mark(p->dir);
+        r = group ? group_allowed(p) : os_mode_allowed(p->dir);
     if (r > 0 && group)
         r = wal_admit(p->dir, bytes + 256, 0);
     if (r > 0)

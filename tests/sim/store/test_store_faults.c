@@ -72,6 +72,7 @@ static const struct fatal {
      false},
     {OS_FAULT_SYNC, "-1.log", "syncing file data/010000000000000000000000000000ab-0.1/00000000000000000000-1.log",
      true},
+    {OS_FAULT_SYNC_DIR, "data", "syncing folder data failed", true},
     {OS_FAULT_RENAME, "manifest", "writing file manifest failed", true},
     {OS_FAULT_SYNC, "manifest", "writing file manifest failed", true},
     {OS_FAULT_WRITE, "manifest", "writing file manifest failed", true},

@@ -406,6 +406,29 @@ START_TEST(d1_a_failed_sync_stops_the_log_for_good)
 }
 END_TEST
 
+START_TEST(d1_a_log_whose_folder_was_removed_stops_at_its_next_file)
+{
+    struct rig r;
+    char cmd[128];
+    ck_assert_int_gt(rig_open(&r, 0), 0);
+    rig_fill(&r, 1, 3, 1);
+    snprintf(cmd, sizeof cmd, "rm -r %s/log", root);
+    ck_assert_int_eq(system(cmd), 0);
+    uint64_t n = 0;
+    for (; n < 5000 && !r.failed; n++) { /* of 16 KiB prewritten */
+        uint8_t b[100] = {0};
+        struct chronik_iov v = {b, sizeof b};
+        if (reclog_append(r.l, 1, &v, 1, NULL, NULL, NULL) < 0)
+            break;
+        usleep(1000);
+    }
+    ck_assert(os_flag_wait(os, &r.flag, INT64_C(5000000000)));
+    ck_assert_int_eq(r.failed, CHRONIK_E_NOTFOUND);
+    ck_assert_ptr_nonnull(strstr(th.last_log, "cannot be made: not found; check the folder"));
+    rig_close(&r);
+}
+END_TEST
+
 START_TEST(d4_a_full_disk_refuses_appends_keeps_what_was_accepted_and_heals)
 {
     struct rig r;
@@ -521,6 +544,7 @@ int main(void)
     tcase_add_test(c, d2_a_log_file_that_was_cut_short_refuses_the_start_wherever_a_group_may_have_stood);
     tcase_add_test(c, d2_a_flipped_bit_in_what_was_acknowledged_refuses_the_start_and_names_the_place);
     tcase_add_test(c, d1_a_failed_sync_stops_the_log_for_good);
+    tcase_add_test(c, d1_a_log_whose_folder_was_removed_stops_at_its_next_file);
     tcase_add_test(c, d4_a_full_disk_refuses_appends_keeps_what_was_accepted_and_heals);
     tcase_add_test(c, many_threads_share_groups_and_no_record_is_lost);
     tcase_add_test(c, a_record_bigger_than_a_file_gets_a_file_of_its_own);

@@ -541,6 +541,32 @@ START_TEST(d1_a_failed_sync_of_the_log_ends_the_process_with_status_74)
 }
 END_TEST
 
+static void on_fatal(void *arg, int code, const char *text)
+{
+    _exit(strstr(text, "making folder data/") && strstr(text, "check the disk") ? code : 1);
+}
+
+START_TEST(d1_a_folder_that_cannot_be_made_ends_the_process_with_a_sentence)
+{
+    char path[128];
+    pid_t pid = fork();
+    if (pid == 0) {
+        os = os_real_new(2);
+        rig_init(&rig, os, root);
+        rig.th.on_fatal = on_fatal;
+        must_start();
+        must_open(0);
+        snprintf(path, sizeof path, "%s/data", root);
+        ck_assert_int_eq(rmdir(path), 0); /* somebody removed the directory under the broker */
+        rig_append(&rig, 0, 500, 1, 0, CHRONIK_FLUSH_GROUP);
+        _exit(0);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 74, "status %d", status);
+}
+END_TEST
+
 START_TEST(d4_a_full_disk_refuses_appends_and_reads_and_deletes_go_on)
 {
     struct testhost_wait w;
@@ -581,6 +607,7 @@ int main(void)
     tcase_add_test(c, a_sealed_range_can_be_replaced_and_stays_replaced);
     tcase_add_test(c, a_directory_in_use_of_another_node_or_cluster_or_version_is_refused_with_a_sentence);
     tcase_add_test(c, d1_a_failed_sync_of_the_log_ends_the_process_with_status_74);
+    tcase_add_test(c, d1_a_folder_that_cannot_be_made_ends_the_process_with_a_sentence);
     tcase_add_test(c, d4_a_full_disk_refuses_appends_and_reads_and_deletes_go_on);
     suite_add_tcase(s, c);
     SRunner *sr = srunner_create(s);
