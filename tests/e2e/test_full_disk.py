@@ -15,9 +15,9 @@ RECORD = 100 * 1024
 
 
 @contextlib.contextmanager
-def small_disk(work):
+def small_disk(work, name="disk"):
     """A tmpfs of 48 MiB, unmounted at the end, after the brokers on it are gone."""
-    path = os.path.join(work, "disk")
+    path = os.path.join(work, name)
     os.mkdir(path)
     if os.getuid() != 0:
         raise Skip("only root can mount a small file system")
@@ -96,6 +96,56 @@ def d4_a_broker_killed_on_a_full_disk_starts_there_and_has_all_that_was_acknowle
         check(missing(b, "bulk", acked) == [], "an acknowledged record is missing")
         ctl(b, "topic", "delete", "bulk")
         wait_for("writing to go on by itself", lambda: try_produce(b, "after", 1), 30)
+
+
+def fill_up(disk):
+    """A file that takes all blocks there are; its path."""
+    path = os.path.join(disk, "ballast")
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as f:
+        while f.write(bytes(65536)):
+            pass
+    return path
+
+
+def one_of_two_is_full(work, full):
+    """Directory number `full` of two is full, the first one also holds the metadata."""
+    with small_disk(work, "d0") as d0, small_disk(work, "d1") as d1:
+        topics = ("a", "b", "c", "d")  # two in each
+        acked = {t: [] for t in topics}
+        b = tests.broker(work, settings={"log.dirs": ",".join(os.path.join(d, "data") for d in (d0, d1))}).start()
+        for t in topics:
+            ctl(b, "topic", "create", t)
+        ballast = fill_up((d0, d1)[full])
+
+        def write(n):
+            taken = [t for t in topics if try_produce(b, t, n)]
+            for t in taken:
+                acked[t].append(n)
+            return taken
+
+        # What was written ahead in the log takes the first records; the segments of the full directory have no block.
+        check(len(write(0)) == 2, f"of four topics in two directories, one full, {acked} took a record")
+        fits = write(1)
+        check(len(fits) == 2, f"{fits} took a second record")
+        check(all(missing(b, t, acked[t]) == [] for t in topics), "an acknowledged record cannot be read")
+        ctl(b, "topic", "create", "more")  # commands have room, wherever the metadata are
+        b.kill()
+        b.start()
+        check(all(missing(b, t, acked[t]) == [] for t in topics), "an acknowledged record is missing after kill -9")
+        os.remove(ballast)
+        wait_for("all directories to take records", lambda: len(write(2)) == 4, 30)
+        check(all(missing(b, t, acked[t]) == [] for t in topics), "an acknowledged record is missing in the end")
+        b.stop()
+
+
+@tests.test
+def d4_a_full_directory_with_the_metadata_refuses_its_own_writes_alone(work):
+    one_of_two_is_full(work, 0)
+
+
+@tests.test
+def d4_a_full_directory_without_the_metadata_refuses_its_own_writes_alone(work):
+    one_of_two_is_full(work, 1)
 
 
 tests.main()
