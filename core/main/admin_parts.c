@@ -122,16 +122,21 @@ static void show_directories(void *arg, struct cJSON *o)
 
 /* ---- conditions ---- */
 
-/* Progress is checked: what is committed and not applied without a reason makes the broker unready. */
+/* Progress is checked: what is committed and not applied without a reason makes the broker unready. A broker that was
+ * ready and loses its quorum stays so: it serves the partitions that it leads, as Kafka's does, and to take all of them
+ * out of a load balancer would turn an outage of the metadata into one of the data. It says so. */
 static bool metadata_holds(void *arg, char *text, size_t n)
 {
     struct admin_parts *a = arg;
     struct meta_status s;
     meta_status_get(a->meta, &s);
     const char *wrong = s.stopped_why[0] ? s.stopped_why : s.stalled[0] ? s.stalled : s.engine_stalled;
-    snprintf(text, n, "%s, command %llu%s%s", s.caught_up ? "caught up" : "catching up", (unsigned long long)s.seq,
-             wrong[0] ? "; " : "", wrong);
-    return s.caught_up && s.registered && !s.stopped && !s.stalled[0];
+    bool holds = s.caught_up && s.registered && !s.stopped && !s.stalled[0];
+    bool leaderless = holds && s.engine.role == CHRONIK_META_ROLE_NONE;
+    snprintf(text, n, "%s, command %llu%s%s%s", s.caught_up ? "caught up" : "catching up", (unsigned long long)s.seq,
+             leaderless ? "; DEGRADED, partitions are served and metadata cannot change" : "", wrong[0] ? "; " : "",
+             wrong);
+    return holds;
 }
 
 /* A thread of ours that has stood still for long: a restart cures it. A quorum or a disk that is missing it does not.
@@ -189,6 +194,11 @@ static int64_t offline_partitions(void *arg)
     X(committed, s.engine.committed)                                                                                   \
     X(applied, s.applied_index)
 
+/* As Kafka's raft-metrics. */
+#define QUORUM(X)                                                                                                      \
+    X(current_leader, s.engine.leader, "Node that leads the metadata quorum; -1: none is known")                       \
+    X(current_epoch, s.engine.epoch, "Term of the metadata quorum")
+
 #define PIPELINE_GAUGE(name, value)                                                                                    \
     static int64_t meta_##name(void *arg)                                                                              \
     {                                                                                                                  \
@@ -197,6 +207,8 @@ static int64_t offline_partitions(void *arg)
         return (int64_t)(value);                                                                                       \
     }
 PIPELINE(PIPELINE_GAUGE)
+#define QUORUM_GAUGE(name, value, help) PIPELINE_GAUGE(name, value)
+QUORUM(QUORUM_GAUGE)
 
 /* As Kafka's group-coordinator-metrics: how many groups are in which state; an empty one is not in memory. */
 #define GROUPS(X)                                                                                                      \
@@ -228,6 +240,9 @@ static void add_gauges(struct admin_parts *a)
     metric_gauge_fn("meta_log_index", "stage=\"" #name "\"", "How far the metadata log is, by stage", meta_##name, a);
     PIPELINE(PIPELINE_ADD)
 #undef PIPELINE_ADD
+#define QUORUM_ADD(name, value, help) metric_gauge_fn("meta_" #name, "", help, meta_##name, a);
+    QUORUM(QUORUM_ADD)
+#undef QUORUM_ADD
 }
 
 static void drop_gauges(void)
@@ -241,6 +256,9 @@ static void drop_gauges(void)
 #define PIPELINE_DROP(name, value) metric_gauge_fn_drop("meta_log_index", "stage=\"" #name "\"");
     PIPELINE(PIPELINE_DROP)
 #undef PIPELINE_DROP
+#define QUORUM_DROP(name, value, help) metric_gauge_fn_drop("meta_" #name, "");
+    QUORUM(QUORUM_DROP)
+#undef QUORUM_DROP
 }
 
 /* ---- life ---- */

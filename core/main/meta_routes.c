@@ -214,7 +214,10 @@ static void add_member(void *arg, const struct chronik_meta_member *x)
     struct cJSON *list = arg, *o = cJSON_CreateObject();
     char id[UUID_TEXT];
     cJSON_AddNumberToObject(o, "node", x->node_id);
-    cJSON_AddStringToObject(o, "kind", x->kind == CHRONIK_META_VOTER ? "voter" : "learner");
+    cJSON_AddStringToObject(o, "kind",
+                            x->kind == CHRONIK_META_VOTER     ? "voter"
+                            : x->kind == CHRONIK_META_LEARNER ? "learner"
+                                                              : "waiting");
     cJSON_AddBoolToObject(o, "leader", x->leads != 0);
     cJSON_AddStringToObject(o, "address", x->address);
     cJSON_AddStringToObject(o, "replica", uuid_text(&x->replica, id));

@@ -170,8 +170,9 @@ int32_t meta_start(struct meta *m, struct err *e)
 {
     m->start_task = (struct chronik_task){.fn = start_run, .arg = m};
     m->watch_task = (struct chronik_task){.fn = watch_run, .arg = m};
+    m->watch_last = os_mono_ns(m->os);
     m->host.exec_post(m->apply, &m->start_task);
-    m->host.exec_post_at(m->low, &m->watch_task, os_mono_ns(m->os) + WATCH_NS);
+    m->host.exec_post_at(m->low, &m->watch_task, m->watch_last + WATCH_NS);
     return CHRONIK_DONE;
 }
 
@@ -361,7 +362,7 @@ uint32_t meta_digests(struct meta *m, struct meta_digest out[META_TRAIL])
 }
 
 /* The engine's own sentence goes to the log when it begins; /status has it as long as it lasts. */
-static void watch_engine(struct meta *m, const struct chronik_meta_status *s, int64_t now)
+static void watch_engine(struct meta *m, const struct chronik_meta_status *s)
 {
     bool stalled = s->stalled && s->role != CHRONIK_META_ROLE_NONE; /* without a leader the engine speaks itself */
     if (stalled && !m->engine_stall_said)
@@ -385,12 +386,15 @@ static void watch_run(void *arg)
     if (s.applied > applied)
         applied = s.applied; /* an engine's own entries are applied without us */
     int64_t now = os_mono_ns(m->os);
-    if (applied != m->watch_applied || s.committed <= applied || stopped) {
+    bool late = now - m->watch_last > 3 * WATCH_NS; /* the whole process stood still: nothing is known of its parts */
+    m->watch_last = now;
+    if (applied != m->watch_applied || s.committed <= applied || stopped || late) {
         m->watch_applied = applied;
         m->watch_since = now;
     }
     bool stalled = now - m->watch_since >= STALL_NS;
-    watch_engine(m, &s, now);
+    if (!late)
+        watch_engine(m, &s);
     os_mutex_lock(&m->lock);
     bool fresh = stalled && !m->stalled[0];
     if (stalled)
@@ -400,7 +404,7 @@ static void watch_run(void *arg)
                  applied, s.committed, (now - m->watch_since) / 1000000);
     else
         m->stalled[0] = 0;
-    bool inside = stalled || s.stall == CHRONIK_META_STALL_INSIDE;
+    bool inside = stalled || (s.stall == CHRONIK_META_STALL_INSIDE && !late);
     m->stuck_since = !inside ? 0 : m->stuck_since ? m->stuck_since : now;
     os_mutex_unlock(&m->lock);
     if (fresh)

@@ -132,7 +132,7 @@ struct meta {
     struct checkpoint cp;
     uint64_t watch_applied;
     bool engine_stall_said;
-    int64_t watch_since;
+    int64_t watch_since, watch_last;
 
     /* written under the lock, read anywhere */
     _Atomic bool caught_up, registered, stopped, closing;

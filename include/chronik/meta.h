@@ -134,13 +134,14 @@ struct chronik_meta_change {
 
 #define CHRONIK_META_VOTER   UINT32_C(1)
 #define CHRONIK_META_LEARNER UINT32_C(2)
+#define CHRONIK_META_WAITING UINT32_C(3) /* no member: it is connected to this node, and waits to be added */
 
-/* A member of the quorum, as this node knows it. */
+/* A member of the quorum, or who waits to be one, as this node knows it. */
 struct chronik_meta_member {
     uint32_t size;
     uint32_t node_id;
     struct chronik_uuid replica; /* of the disk: another one after it was lost; zero: the engine has no such thing */
-    uint32_t kind;               /* CHRONIK_META_VOTER, CHRONIK_META_LEARNER */
+    uint32_t kind;               /* CHRONIK_META_VOTER, CHRONIK_META_LEARNER, CHRONIK_META_WAITING */
     uint32_t leads;              /* 1: the leader known here */
     uint64_t match;              /* last index known to be on its disk; 0 unknown (only a leader knows of others) */
     int64_t heard_ms;            /* since it was last heard; -1 unknown */
@@ -194,8 +195,8 @@ struct chronik_meta_ops {
     /* Completes everything pending with E_CANCELED, flushes, then completes on apply_exec and frees the instance. No
      * other call may be running on another thread or follow. */
     int32_t (*close)(chronik_meta *m, struct chronik_done done);
-    /* Calls `each` for every member, in order of their node ids; returns how many, or a negative code before the engine
-     * knows any. Any thread. */
+    /* Calls `each` for every member, in order of their node ids, then for whoever waits; returns how many, or a
+     * negative code before the engine knows any member. Any thread. */
     int32_t (*members)(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg);
 };
 

@@ -317,7 +317,9 @@ static void op_status(chronik_meta *m, struct chronik_meta_status *out)
     m->stalled[0] = 0;
     if (open && oldest < now && now - oldest > INT64_C(1400000000))
         snprintf(m->stalled, sizeof m->stalled,
-                 "persisting stands still at entry %llu of %llu: the sync of the log has not returned for %lld ms",
+                 "persisting stands still at entry %llu of %llu for %lld ms: the sync of the log (thread meta-local) "
+                 "has not "
+                 "returned",
                  (unsigned long long)s.persisted, (unsigned long long)s.proposed,
                  (long long)((now - oldest) / 1000000));
     s.stalled = m->stalled[0] ? m->stalled : NULL;

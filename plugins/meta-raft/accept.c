@@ -34,6 +34,15 @@ void accept_close_one(chronik_meta *m, struct inbound *in)
     conn_close(c);
 }
 
+void accept_forget(chronik_meta *m, uint64_t replica, uint64_t below)
+{
+    for (struct inbound *in = m->net->inbound, *next; in; in = next) {
+        next = in->next;
+        if (replica && in->from.replica == replica && in->from.boot < below)
+            accept_close_one(m, in);
+    }
+}
+
 static void inbound_lost(struct conn *c, int32_t why)
 {
     struct inbound *in = c->owner;
@@ -101,8 +110,10 @@ static bool greet(struct conn *c, struct inbound *in, const uint8_t *p, uint32_t
     wire_hello(&c->out, WIRE_WELCOME, &answer, m->host.crc32c);
     if (status == WIRE_OK) {
         c->limit = WIRE_LARGE;
-        if (again)
+        if (again) {
+            accept_forget(m, h.replica, h.boot);
             peer_died(m, h.replica, h.address, "it has been started again");
+        }
         peer_kick(m, &h);
         if (stranger(m, in))
             peers_look(m);

@@ -104,20 +104,6 @@ static int32_t report(chronik_meta *m, struct request *r)
 
 /* ---- doing it ---- */
 
-static void saved(void *arg)
-{
-    chronik_meta *m = arg;
-    struct errtext e = {0};
-    int32_t rc = identity_save(m, &e);
-    if (rc < 0)
-        m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, e.text);
-    pthread_mutex_lock(&m->lock);
-    m->formed_rc = rc;
-    m->worker_busy = false;
-    raft_post(m);
-    pthread_mutex_unlock(&m->lock);
-}
-
 static void finish(chronik_meta *m, int32_t rc)
 {
     struct request *r = m->net->founding;
@@ -147,13 +133,12 @@ static void save(chronik_meta *m)
     start_draw(m, &id->group_id);
     id->forced_index = raft_last(m);
     id->forced_ms = m->host.wall_ms(m->host.ctx);
-    m->formed_rc = 0;
     m->net->founding->stage = REQUEST_SAVING;
     util_log(&m->host, CHRONIK_LOG_WARN,
              "by command of an operator this quorum is founded anew with this node alone, behind entry %" PRIu64
              ": what others had acknowledged beyond it is lost",
              id->forced_index);
-    start_worker(m, saved);
+    start_save(m);
 }
 
 static void put_change(chronik_meta *m, struct rc_msg *msg, enum rc_conf_op op, uint64_t id, uint32_t n)
@@ -249,7 +234,7 @@ static void found(chronik_meta *m, struct request *r, int64_t now)
                                   "it is written, and this node does not lead yet; the log says "
                                   "why"));
         else if (committed(m, r) && !m->campaign_at)
-            raft_campaign_in(m, 0);
+            clock_campaign_in(m, 0);
     }
 }
 

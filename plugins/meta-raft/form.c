@@ -7,25 +7,10 @@
 
 #include <stdlib.h>
 
-static void saved(void *arg)
-{
-    chronik_meta *m = arg;
-    struct errtext e = {0};
-    int32_t rc = identity_save(m, &e);
-    if (rc < 0)
-        m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, e.text);
-    pthread_mutex_lock(&m->lock);
-    m->formed_rc = rc;
-    m->worker_busy = false;
-    raft_post(m);
-    pthread_mutex_unlock(&m->lock);
-}
-
 static void save(chronik_meta *m)
 {
     m->net->forming = true;
-    m->formed_rc = 0;
-    start_worker(m, saved);
+    start_save(m);
 }
 
 /* The identity file is there: the replica is born. */
@@ -66,7 +51,7 @@ static void born(chronik_meta *m)
     for (struct peer *p = n->peers; p; p = p->next)
         form_tell(m, p);
     if (raft_self_voter(m))
-        raft_campaign_in(m, n->decided ? 0 : (100 + (int64_t)raft_random(m, 100)) * RAFT_MS);
+        clock_campaign_in(m, n->decided ? 0 : (100 + (int64_t)raft_random(m, 100)) * RAFT_MS);
     raft_post(m);
 }
 

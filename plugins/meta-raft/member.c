@@ -16,14 +16,16 @@ static bool is_target(const struct request *r, uint32_t node, const struct chron
     return node == (uint32_t)r->ask.node && (uuid_zero(&r->ask.directory) || uuid_same(&r->ask.directory, directory));
 }
 
-/* A replica of that node that is connected and no member yet. */
+/* A replica of that node that is connected and no member yet; of several the one that was heard last: a connection may
+ * outlast a machine that lost its power. */
 static const struct hello *candidate(chronik_meta *m, const struct request *r)
 {
+    const struct inbound *best = NULL;
     for (const struct inbound *in = m->net->inbound; in; in = in->next)
         if (in->welcome && is_target(r, in->from.node, &in->from.directory) &&
-            !conf_has(&m->group_now->conf, in->from.replica))
-            return &in->from;
-    return NULL;
+            !conf_has(&m->group_now->conf, in->from.replica) && (!best || in->heard > best->heard))
+            best = in;
+    return best ? &best->from : NULL;
 }
 
 static bool is_there(chronik_meta *m, uint64_t replica)

@@ -133,11 +133,33 @@ static int64_t caught_up_at(chronik_meta *m, const struct rc_peer *v, int64_t no
     return 0;
 }
 
+/* Who waits to be added, and is there. */
+static void note_guests(chronik_meta *m, int64_t now)
+{
+    struct guest v[RAFT_WAITING];
+    uint32_t n = 0;
+    for (const struct inbound *in = m->net->inbound; in && n < RAFT_WAITING; in = in->next) {
+        const struct hello *h = &in->from;
+        if (!in->welcome || h->lane != LANE_TALK || conf_has(&m->group_now->conf, h->replica) ||
+            now - in->heard > SILENT_MS * RAFT_MS)
+            continue;
+        struct guest *g = &v[n++];
+        *g = (struct guest){.who = {.replica = h->replica, .node = h->node, .directory = h->directory},
+                            .heard = in->heard};
+        memcpy(g->who.address, h->address, RAFT_ADDRESS);
+    }
+    pthread_mutex_lock(&m->lock);
+    memcpy(m->guests, v, n * sizeof v[0]);
+    m->n_guests = n;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void net_rows(chronik_meta *m, int64_t now)
 {
     struct rc_peer v[RC_MAX_MEMBERS];
     uint32_t n = m->leads ? rc_peers(m->rc, v, RC_MAX_MEMBERS) : 0;
     struct row rows[RAFT_PEERS];
+    note_guests(m, now);
     if (!m->leads && now - m->rows_at < ROWS_MS * RAFT_MS)
         return; /* what the leader told of its own stays for a moment */
     for (uint32_t i = 0; i < n; i++) {

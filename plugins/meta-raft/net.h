@@ -235,5 +235,7 @@ void force_remember(chronik_meta *m); /* at start: says it in the log */
 /* accept.c */
 void accept_close_one(chronik_meta *m, struct inbound *in);
 void accept_hang_up(chronik_meta *m); /* on everybody */
+/* On a replica's lives with a boot counter below this one: they are over. */
+void accept_forget(chronik_meta *m, uint64_t replica, uint64_t below);
 
 #endif

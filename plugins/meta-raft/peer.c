@@ -54,13 +54,15 @@ void peer_died(chronik_meta *m, uint64_t replica, const char *address, const cha
         return;
     util_log(&m->host, CHRONIK_LOG_INFO, "the leader, %s, is gone: %s", address, proof);
     rc_forget_leader(m->rc);
-    raft_campaign_in(m, (int64_t)raft_random(m, 50) * RAFT_MS);
+    clock_campaign_news(m, (int64_t)raft_random(m, 50) * RAFT_MS);
     raft_post(m);
 }
 
-static void proven_dead(chronik_meta *m, struct peer *p)
+/* What it opened to us in that life it will not close any more: it must not look as if it were there. */
+static void proven_dead(chronik_meta *m, struct peer *p, uint64_t boot)
 {
     p->suspect = false;
+    accept_forget(m, p->replica, boot + 1);
     peer_died(m, p->replica, p->address, "its connection broke and its port refuses");
 }
 
@@ -236,10 +238,10 @@ static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, ui
     if (l->welcome || type != WIRE_WELCOME || !wire_hello_decode(b, n, &h))
         return false;
     uint32_t status = judge(m, p, &h);
-    bool restarted = p->suspect && h.boot != p->info.boot;
+    uint64_t boot = p->info.boot; /* of the life that we knew */
     p->info = h;
-    if (p->suspect && (restarted || status == WIRE_OTHER_REPLICA))
-        proven_dead(m, p);
+    if (p->suspect && (h.boot != boot || status == WIRE_OTHER_REPLICA))
+        proven_dead(m, p, boot);
     p->suspect = false;
     p->why = 0;
     if (status != WIRE_OK) {
@@ -261,7 +263,7 @@ static bool lane_frame(struct conn *c, enum wire_type type, const uint8_t *b, ui
         p->lane[LANE_BULK].backoff = 0;
         form_tell(m, p);
         if (!m->lead && m->rc && raft_self_voter(m))
-            raft_campaign_in(m, (10 + (int64_t)raft_random(m, 40)) * RAFT_MS);
+            clock_campaign_news(m, (10 + (int64_t)raft_random(m, 40)) * RAFT_MS);
     }
     raft_post(m);
     return true;
@@ -288,7 +290,7 @@ static void dialed(void *arg, int32_t rc)
     p->why = rc < 0 ? rc : 0;
     if (rc < 0) {
         if (rc == CHRONIK_E_CLOSED && p->suspect && l->number == LANE_TALK)
-            proven_dead(m, p);
+            proven_dead(m, p, p->info.boot);
         again_later(m, l, 0);
         return;
     }

@@ -290,127 +290,6 @@ static int32_t op_trim(chronik_meta *m, uint64_t index)
     return CHRONIK_DONE;
 }
 
-/* ---- status ---- */
-
-enum { STALL_MS = 1400 };
-static const char *const stages[] = {"persisting", "committing", "applying"};
-
-/* The first stage that has not moved for a moment although the one before it has work for it. Under the lock. */
-static void find_stall(chronik_meta *m, int64_t now, struct chronik_meta_status *s)
-{
-    uint64_t from[] = {s->proposed, s->persisted, s->committed}, to[] = {s->persisted, s->committed, s->applied};
-    const char *const waits[] = {"the sync of the log (thread meta-raft-log) has not returned", m->lack,
-                                 "the host (thread meta-apply) has not acknowledged"};
-    int64_t oldest = INT64_MAX;
-    m->stalled[0] = 0;
-    for (uint32_t k = 0; k < CHRONIK_META_CLASSES; k++)
-        if (m->inbox[k].head && m->inbox[k].head->at < oldest)
-            oldest = m->inbox[k].head->at;
-    s->stall = CHRONIK_META_STALL_OUTSIDE;
-    if (oldest < now && now - oldest > STALL_MS * RAFT_MS && now - (int64_t)m->heartbeat > STALL_MS * RAFT_MS) {
-        s->stall = CHRONIK_META_STALL_INSIDE;
-        snprintf(m->stalled, sizeof m->stalled,
-                 "proposing stands still behind entry %llu for %lld ms: the executor (thread meta-raft) does not run",
-                 (unsigned long long)s->proposed, (long long)((now - oldest) / RAFT_MS));
-        return;
-    }
-    for (int i = 0; i < 3; i++) {
-        int64_t at = m->pub.stage_since[i];
-        if (!at || to[i] >= from[i] || now - at < STALL_MS * RAFT_MS)
-            continue;
-        s->stall = i == 2 ? CHRONIK_META_STALL_INSIDE : CHRONIK_META_STALL_OUTSIDE;
-        snprintf(m->stalled, sizeof m->stalled, "%s stands still at entry %llu of %llu for %lld ms: %s", stages[i],
-                 (unsigned long long)to[i], (unsigned long long)from[i], (long long)((now - at) / RAFT_MS), waits[i]);
-        return;
-    }
-    if (m->stage == STAGE_FULL)
-        snprintf(m->stalled, sizeof m->stalled, "%s", m->lack);
-    if (m->stage == STAGE_RUNNING && m->pub.role == CHRONIK_META_ROLE_NONE)
-        snprintf(m->stalled, sizeof m->stalled, "%s", m->lack[0] ? m->lack : "no leader is elected yet");
-}
-
-static void op_status(chronik_meta *m, struct chronik_meta_status *out)
-{
-    int64_t now = m->host.mono_ns(m->host.ctx);
-    struct reclog_stat log = {0};
-    pthread_mutex_lock(&m->lock);
-    bool running = m->stage == STAGE_RUNNING && !m->closing;
-    const struct published *p = &m->pub;
-    struct chronik_meta_status s = {.role = running ? p->role : CHRONIK_META_ROLE_NONE,
-                                    .leader = running ? p->leader : -1,
-                                    .epoch = p->term,
-                                    .voters = p->voters,
-                                    .learners = p->learners,
-                                    .proposed = p->last,
-                                    .persisted = p->persisted,
-                                    .committed = p->commit,
-                                    .applied = p->applied,
-                                    .first_index = m->first_index,
-                                    .snapshot = m->snapshot.pos};
-    find_stall(m, now, &s);
-    s.stalled = m->stalled[0] ? m->stalled : NULL;
-    s.stall = s.stalled ? s.stall : 0;
-    pthread_mutex_unlock(&m->lock);
-    if (running) {
-        reclog_stat(m->log, &log);
-        s.log_bytes = log.bytes;
-    }
-    uint32_t size = out->size;
-    s.size = size;
-    memcpy(out, &s, min_u64(size, sizeof s));
-}
-
-static void show_member(const struct group *g, const struct published *p, const struct member *x, uint64_t self,
-                        struct chronik_meta_member *out)
-{
-    *out = (struct chronik_meta_member){.size = sizeof *out,
-                                        .node_id = x->node,
-                                        .kind = ids_have(&g->conf.voters, x->replica) ? CHRONIK_META_VOTER
-                                                                                      : CHRONIK_META_LEARNER,
-                                        .leads = p->lead == x->replica,
-                                        .match = x->replica == self ? p->persisted : 0,
-                                        .heard_ms = -1,
-                                        .caught_up_ms = -1,
-                                        .address = x->address};
-    for (int i = 0; i < 8; i++)
-        out->replica.b[i] = (uint8_t)(x->replica >> (56 - 8 * i));
-    /* The one mapping between what Kafka calls a voter's directory id and our replica: through the book. */
-    out->directory = uuid_zero(&x->directory) ? out->replica : x->directory;
-}
-
-static int32_t op_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg)
-{
-    struct chronik_meta_member out;
-    int64_t now = m->host.mono_ns(m->host.ctx);
-    uint32_t n = 0;
-    pthread_mutex_lock(&m->lock);
-    struct group *g = m->group_now ? malloc(sizeof *g) : NULL;
-    struct published p = m->pub;
-    struct row rows[RAFT_PEERS];
-    uint32_t n_rows = m->n_rows;
-    memcpy(rows, m->rows, n_rows * sizeof rows[0]);
-    uint64_t self = m->id.replica;
-    if (g)
-        *g = *m->group_now;
-    pthread_mutex_unlock(&m->lock);
-    for (uint32_t i = 0; g && i < g->book.n; i++) {
-        const struct member *x = &g->book.v[i];
-        if (ids_have(&g->conf.voters, x->replica) || ids_have(&g->conf.learners, x->replica)) {
-            show_member(g, &p, x, self, &out);
-            for (uint32_t k = 0; k < n_rows; k++)
-                if (rows[k].replica == x->replica) {
-                    out.match = rows[k].match;
-                    out.heard_ms = rows[k].heard ? (now - rows[k].heard) / RAFT_MS : -1;
-                    out.caught_up_ms = rows[k].caught ? (now - rows[k].caught) / RAFT_MS : -1;
-                }
-            each(arg, &out);
-            n++;
-        }
-    }
-    free(g);
-    return n > 0 ? (int32_t)n : CHRONIK_E_NOTFOUND;
-}
-
 static const struct chronik_meta_ops ops = {
     .size = sizeof ops,
     .create = op_create,
@@ -424,9 +303,9 @@ static const struct chronik_meta_ops ops = {
     .snapshot_chunk = snapshot_chunk,
     .snapshot_end = snapshot_end,
     .member_change = member_change,
-    .status = op_status,
+    .status = status_get,
     .close = op_close,
-    .members = op_members,
+    .members = status_members,
 };
 
 static const struct chronik_config_key keys[] = {

@@ -35,12 +35,14 @@ enum {
     RAFT_QUEUE_BYTES = 16 << 20,
     RAFT_BATCH = 256, /* commands in one call of events.apply, proposals in one append */
     RAFT_PEERS = 64,
-    RAFT_FORMER = 16, /* times that a quorum can be founded anew */
+    RAFT_WAITING = 16, /* of the nodes that wait to be added, so many are told of */
+    RAFT_FORMER = 16,  /* times that a quorum can be founded anew */
     RAFT_SNAP_VERSION = 1,
     RAFT_SNAP_LEAST = 2 << 20, /* bytes of log behind the last snapshot before another one is asked for */
     RAFT_TICKS = 10,           /* of an election timeout */
     RAFT_FIRST_MS = 20,        /* from the start to the first try to be elected, when others have a say */
     RAFT_TRY_MS = 10,          /* until the next look whether it may be tried */
+    RAFT_TRIES = 3,            /* so many follow each other quickly */
     RAFT_BARRIER_MS = 5000,    /* a read barrier that nobody answers ends */
 };
 
@@ -135,6 +137,7 @@ struct flight {
     struct flight *next;
     struct rc_ready rd;
     uint64_t upto; /* the last record that it depends on */
+    bool counted;  /* our own vote in it has been */
 };
 
 /* Which record of the log holds which entry: runs of indexes whose records follow one another. */
@@ -190,6 +193,12 @@ struct row {
     int64_t caught; /* when it last had all that the leader had; 0: never */
 };
 
+/* Somebody who is connected and no member. */
+struct guest {
+    struct member who;
+    int64_t heard; /* mono ns */
+};
+
 struct net; /* peer.h: listeners, peers, streams */
 
 struct chronik_meta {
@@ -219,8 +228,10 @@ struct chronik_meta {
     struct group *groups, *group_now; /* oldest first; the last is group_now */
     struct published pub;
     struct row rows[RAFT_PEERS];
-    uint32_t n_rows;                       /* 0 unless it leads, or has asked the leader lately */
-    int64_t rows_at;                       /* mono ns */
+    uint32_t n_rows; /* 0 unless it leads, or has asked the leader lately */
+    int64_t rows_at; /* mono ns */
+    struct guest guests[RAFT_WAITING];
+    uint32_t n_guests;
     struct chronik_meta_snapshot snapshot; /* the one on disk; pos.index 0: none */
     uint64_t snapshot_bytes_at;            /* bytes of log delivered when it was begun */
     uint64_t grown, ask_at;
@@ -230,8 +241,11 @@ struct chronik_meta {
     bool writing_snapshot;    /* the host is writing one */
     int32_t formed_rc;        /* of saving the identity file; 0: not yet */
     bool worker_busy;
-    uint64_t heartbeat; /* mono ns of the last pass of the raft executor */
     char stalled[400], lack[300];
+
+    /* Atomic, mono ns: since when a pass of the raft executor is asked for, and when the clock asks for the next one;
+     * 0: not. The watchdog's. */
+    int64_t posted_at, due_at;
 
     /* start: the worker, then the raft executor */
     struct chronik_done start_done, close_done;
@@ -265,7 +279,8 @@ struct chronik_meta {
     uint64_t install_index;   /* of the snapshot being installed */
     uint64_t lead;            /* the leader's replica; 0: none known */
     bool leads, caught_up, want_pending, installing_now;
-    uint64_t led; /* the last term that we led */
+    uint64_t led;   /* the last term that we led */
+    uint32_t tries; /* to be elected, since there was news */
     int64_t next_tick, campaign_at, commit_at, armed_at;
     uint32_t close_stage;
     int64_t close_until;
@@ -285,10 +300,22 @@ void raft_post(chronik_meta *m);             /* any thread: queues the pass */
 void raft_step(void *arg);
 void raft_fatal(chronik_meta *m, int32_t code, const char *text);
 void raft_answer(chronik_meta *m, struct plist *q, int32_t result);
-void raft_campaign_in(chronik_meta *m, int64_t ns);
 uint64_t raft_random(chronik_meta *m, uint64_t below);
 bool raft_self_voter(const chronik_meta *m);
-uint64_t raft_last(chronik_meta *m); /* index of the last entry */
+bool raft_alone(const chronik_meta *m); /* nobody else has a say */
+uint64_t raft_last(chronik_meta *m);    /* index of the last entry */
+
+/* clock.c: the raft executor */
+void clock_turn(chronik_meta *m, int64_t now);
+void clock_arm(chronik_meta *m, int64_t now);
+void clock_give_way(chronik_meta *m, const struct rc_hard *h);
+int64_t clock_retry_ns(chronik_meta *m); /* until the next attempt to be elected */
+void clock_campaign_in(chronik_meta *m, int64_t ns);
+void clock_campaign_news(chronik_meta *m, int64_t ns); /* there is a reason to believe that it succeeds */
+
+/* status.c: any thread */
+void status_get(chronik_meta *m, struct chronik_meta_status *out);
+int32_t status_members(chronik_meta *m, void (*each)(void *arg, const struct chronik_meta_member *x), void *arg);
 
 /* start.c */
 void start_work(void *arg);          /* worker */
@@ -300,6 +327,7 @@ void start_worker(chronik_meta *m, void (*fn)(void *arg)); /* one job at a time;
 void start_same_history(chronik_meta *m, const struct rc_entry *e); /* ends the process when the host's state is not */
 void start_forget(chronik_meta *m, uint64_t from);
 void start_draw(chronik_meta *m, struct chronik_uuid *id); /* a random id; any thread */
+void start_save(chronik_meta *m); /* the identity file, on the worker; formed_rc tells the outcome */
 struct rc_alloc start_alloc(void);
 
 /* disk.c */

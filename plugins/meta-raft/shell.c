@@ -23,14 +23,16 @@ void raft_fatal(chronik_meta *m, int32_t code, const char *text)
     m->host.fatal(m->host.ctx, code, text);
 }
 
-void raft_post(chronik_meta *m)
-{
-    m->host.exec_post(m->exec, &m->step_task);
-}
-
 static int64_t now_ns(chronik_meta *m)
 {
     return m->host.mono_ns(m->host.ctx);
+}
+
+void raft_post(chronik_meta *m)
+{
+    if (!__atomic_load_n(&m->posted_at, __ATOMIC_RELAXED))
+        __atomic_store_n(&m->posted_at, now_ns(m), __ATOMIC_RELAXED);
+    m->host.exec_post(m->exec, &m->step_task);
 }
 
 uint64_t raft_random(chronik_meta *m, uint64_t below)
@@ -72,33 +74,10 @@ bool raft_self_voter(const chronik_meta *m)
 }
 
 /* Nobody else has a say: no clock is needed. */
-static bool alone(const chronik_meta *m)
+bool raft_alone(const chronik_meta *m)
 {
     const struct rc_conf *c = &m->group_now->conf;
     return raft_self_voter(m) && c->voters.n + c->outgoing.n + c->learners.n + c->learners_next.n == 1;
-}
-
-/* Until the next attempt to be elected. */
-static int64_t retry_ns(chronik_meta *m)
-{
-    return (50 + (int64_t)raft_random(m, 100)) * RAFT_MS;
-}
-
-void raft_campaign_in(chronik_meta *m, int64_t ns)
-{
-    int64_t at = now_ns(m) + ns;
-    if (!m->campaign_at || at < m->campaign_at)
-        m->campaign_at = at;
-}
-
-/* Whoever got our vote may lead: our own attempt, if one is due, waits for it. Without this one that has just voted
- * asks for pre-votes while the winner is still a candidate, gets its consent, and takes its term away again. */
-static void give_way(chronik_meta *m, const struct rc_hard *h)
-{
-    bool voted = h->vote && h->vote != m->id.replica && (h->vote != m->hard.vote || h->term != m->hard.term);
-    int64_t later = voted ? now_ns(m) + retry_ns(m) : 0;
-    if (m->campaign_at && later > m->campaign_at)
-        m->campaign_at = later;
 }
 
 /* ---- roles ---- */
@@ -117,20 +96,24 @@ static void tell_role(chronik_meta *m, const struct rc_ready *rd)
     ev->leader = x ? (int32_t)x->node : -1;
     bool lost = m->lead != rd->lead;
     if (m->leads && !rd->lead && s.term > m->led)
-        raft_campaign_in(m,
-                         retry_ns(m)); /* who took the term away may lack what we have, and nobody be left to win it */
+        clock_campaign_in(
+            m, clock_retry_ns(m)); /* who took the term away may lack what we have, and nobody be left to win it */
     m->lead = rd->lead;
     m->leads = rd->role == RC_LEADER;
     if (m->leads)
         m->led = s.term;
     pthread_mutex_lock(&m->lock);
-    m->pub.role = ev->role; /* whoever hears of it may propose at once */
+    m->pub.role = ev->role; /* whoever hears of it may propose, or look, at once */
     m->pub.leader = ev->leader;
+    m->pub.term = s.term;
+    m->pub.voters = s.conf.voters.n;
+    m->pub.learners = s.conf.learners.n;
     pthread_mutex_unlock(&m->lock);
     if (lost)
         net_leader_changed(m);
     if (rd->lead) {
         m->campaign_at = 0;
+        m->tries = 0;
         if (!m->read_index)
             m->read_at = 0; /* a read that was asked before fell on deaf ears: at once again */
     }
@@ -220,6 +203,22 @@ static void read_answers(chronik_meta *m, const struct rc_ready *rd)
             m->read_index = rd->reads[i].index;
 }
 
+static bool is_vote(const struct rc_msg *msg)
+{
+    return msg->type == RC_MSG_VOTE_REPLY || msg->type == RC_MSG_PRE_VOTE_REPLY;
+}
+
+/* Where nobody else has a say our own vote is a promise to nobody: it counts at once, and term, vote and first entry
+ * share a sync. The term's record stands before its entries: a crash that forgets the term has forgotten them too, so
+ * the term may be won again and filled with others. That an entry is ours counts only once it is durable, as ever. */
+static void own_votes(chronik_meta *m, struct flight *f)
+{
+    f->counted = raft_alone(m);
+    for (uint32_t i = 0; i < f->rd.n_after && f->counted; i++)
+        if (f->rd.after[i].to == m->id.replica && is_vote(&f->rd.after[i]))
+            rc_step(m->rc, &f->rd.after[i]);
+}
+
 static void take_ready(chronik_meta *m)
 {
     struct flight *f = raft_alloc(m, sizeof *f);
@@ -230,7 +229,7 @@ static void take_ready(chronik_meta *m)
         if (f->rd.after[i].to != m->id.replica)
             net_send(m, &f->rd.after[i]);
     if (f->rd.has_hard)
-        give_way(m, &f->rd.hard);
+        clock_give_way(m, &f->rd.hard);
     f->upto = disk_write(m, &f->rd);
     if (f->rd.has_soft)
         tell_role(m, &f->rd);
@@ -241,6 +240,7 @@ static void take_ready(chronik_meta *m)
     if (f->rd.n_committed)
         committed(m, &f->rd);
     read_answers(m, &f->rd);
+    own_votes(m, f);
     f->next = NULL;
     *m->flights_tail = f;
     m->flights_tail = &f->next;
@@ -250,10 +250,10 @@ static void take_ready(chronik_meta *m)
 static void land(chronik_meta *m, struct flight *f)
 {
     for (uint32_t i = 0; i < f->rd.n_after; i++) {
-        if (f->rd.after[i].to == m->id.replica)
-            rc_step(m->rc, &f->rd.after[i]);
-        else
+        if (f->rd.after[i].to != m->id.replica)
             net_send(m, &f->rd.after[i]);
+        else if (!f->counted || !is_vote(&f->rd.after[i]))
+            rc_step(m->rc, &f->rd.after[i]);
     }
     rc_persisted(m->rc, &f->rd.ack);
     if (f->rd.snapshot && !MUTANT("raft_install_before_log"))
@@ -426,72 +426,6 @@ static void ask_for_snapshot(chronik_meta *m)
     }
 }
 
-/* ---- time ---- */
-
-static void ticks(chronik_meta *m, int64_t now)
-{
-    int64_t every = m->quorum.election_ms * RAFT_MS / RAFT_TICKS;
-    if (!m->next_tick)
-        m->next_tick = now + every;
-    if (now >= m->next_tick) {
-        m->next_tick = now + every; /* one tick however late: what has arrived meanwhile is looked at first */
-        bool full = net_disk_full(m);
-        if (full && m->leads)
-            net_step_down(m, now);
-        net_rows(m, now);
-        if ((!full || m->leads) && net_member(m))
-            rc_tick(m->rc);
-    }
-    if (m->campaign_at && now >= m->campaign_at && !m->lead && !net_may_campaign(m, now)) {
-        m->campaign_at = now + RAFT_TRY_MS * RAFT_MS;
-    } else if (m->campaign_at && now >= m->campaign_at) {
-        m->campaign_at = 0;
-        if (!m->lead && raft_self_voter(m) && net_member(m) && !net_disk_full(m)) {
-            rc_campaign(m->rc);
-            if (!m->leads) /* until somebody leads: the first attempts may come before the others' evidence */
-                raft_campaign_in(m, retry_ns(m));
-        }
-    }
-    if (m->commit_at && now >= m->commit_at) {
-        m->commit_at = 0;
-        disk_commit_mark(m);
-    }
-    if (!m->commit_at && m->hard.commit > m->commit_written && !alone(m))
-        m->commit_at = now + 1000 * RAFT_MS;
-}
-
-static void timer_run(void *arg)
-{
-    chronik_meta *m = arg;
-    m->armed_at = 0;
-    raft_step(m);
-}
-
-static void earlier(int64_t *at, int64_t t)
-{
-    if (t && (!*at || t < *at))
-        *at = t;
-}
-
-/* Wakes the executor when the next thing is due by the clock. */
-static void arm(chronik_meta *m, int64_t now)
-{
-    int64_t at = net_due(m);
-    if (m->rc && !alone(m))
-        earlier(&at, m->next_tick);
-    earlier(&at, m->campaign_at);
-    earlier(&at, m->commit_at);
-    earlier(&at, m->close_until);
-    if (m->read_number && !m->read_index)
-        earlier(&at, m->read_at + m->quorum.election_ms * RAFT_MS / 4 + 1);
-    if (!at || (m->armed_at && m->armed_at <= at))
-        return;
-    m->armed_at = at > now ? at : now + 1;
-    m->tick_task.fn = timer_run;
-    m->tick_task.arg = m;
-    m->host.exec_post_at(m->exec, &m->tick_task, m->armed_at);
-}
-
 /* ---- what status shows ---- */
 
 static void since(int64_t *at, bool behind, bool moved, int64_t now)
@@ -578,6 +512,7 @@ static void close_step(chronik_meta *m, int64_t now)
     bool busy = m->worker_busy || m->stage == STAGE_OPENING;
     pthread_mutex_unlock(&m->lock);
     if (m->close_stage == 0) {
+        __atomic_store_n(&m->due_at, 0, __ATOMIC_RELAXED);
         cancel_all(m);
         m->close_stage = 1;
         m->close_until = now;
@@ -606,7 +541,7 @@ static void turn(chronik_meta *m, int64_t now)
     host_applied(m, applied);
     if (fresh)
         snapshot_taken(m);
-    ticks(m, now);
+    clock_turn(m, now);
     landings(m, durable);
     proposals(m);
     do {
@@ -625,14 +560,15 @@ void raft_step(void *arg)
 {
     chronik_meta *m = arg;
     int64_t now = now_ns(m);
+    __atomic_store_n(&m->posted_at, 0, __ATOMIC_RELAXED); /* before it looks at what was posted for */
     pthread_mutex_lock(&m->lock);
     enum stage stage = m->stage;
     bool closing = m->closing;
-    m->heartbeat = (uint64_t)now;
     pthread_mutex_unlock(&m->lock);
     if (stage == STAGE_OPENED && !closing) {
         start_opened(m);
         stage = m->stage;
+        now = now_ns(m); /* what it made due is due in this very pass */
     }
     if (closing && !net_leaving(m, now)) {
         close_step(m, now);
@@ -650,5 +586,5 @@ void raft_step(void *arg)
         net_unformed(m, now);
     }
     net_flush(m);
-    arm(m, now);
+    clock_arm(m, now);
 }

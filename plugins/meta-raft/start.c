@@ -304,7 +304,7 @@ void start_opened(chronik_meta *m)
     m->boot_record = m->appended;
     net_start(m);
     if (m->rc && raft_self_voter(m))
-        raft_campaign_in(m, m->group_now->conf.voters.n == 1 ? 0 : RAFT_FIRST_MS * RAFT_MS);
+        clock_campaign_in(m, m->group_now->conf.voters.n == 1 ? 0 : RAFT_FIRST_MS * RAFT_MS);
     if (!m->rc) {
         struct event *caught = raft_alloc(m, sizeof *caught);
         caught->kind = EV_CAUGHT_UP;
@@ -327,6 +327,26 @@ static void save_and_forget(void *arg)
     m->worker_busy = false;
     raft_post(m);
     pthread_mutex_unlock(&m->lock);
+}
+
+static void save_identity(void *arg)
+{
+    chronik_meta *m = arg;
+    struct errtext e = {0};
+    int32_t rc = identity_save(m, &e);
+    if (rc < 0)
+        m->host.log(m->host.ctx, CHRONIK_LOG_ERROR, e.text);
+    pthread_mutex_lock(&m->lock);
+    m->formed_rc = rc;
+    m->worker_busy = false;
+    raft_post(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void start_save(chronik_meta *m)
+{
+    m->formed_rc = 0;
+    start_worker(m, save_identity);
 }
 
 /* Records below `from` may go once the identity file says so. Raft executor, the worker free. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """run_meta.py: how fast a metadata quorum takes commands, beside etcd of Debian in the same run: offset commits of one
 partition against puts of as many bytes, from one load generator, members alternately; and how long nothing is committed
-after kill -9 of a leader. Writes docs/benchmarks-meta.md. Only own processes are ended, by their own id."""
+after kill -9 of a leader; and what a start costs. Writes docs/benchmarks-meta.md. Only own processes are ended, by their own id."""
 import argparse
 import json
 import os
@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import meta_starts  # noqa: E402
 from brokers import TICKS, Failed, free_port  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -247,7 +248,7 @@ def elections(args, build, work):
     return gaps
 
 
-def page(results, gaps, args):
+def page(results, gaps, starts, args):
     lines = ["# Benchmarks of the metadata quorum", "",
              f"`./dev bench meta` on {os.cpu_count()} cores, {platform.release()}, {time.strftime('%Y-%m-%d')}; medians of "
              f"{args.runs} run(s) of {args.seconds:g} s, the quorums in turns, members of the same machine. A command is an "
@@ -266,6 +267,7 @@ def page(results, gaps, args):
         if all((x, c) in results for x in (a, b) for c in CLIENTS):
             lines.append(f"| {a} to {b} | " + " | ".join(
                 f"{results[a, c]['commands_per_s'] / results[b, c]['commands_per_s']:.1f}" for c in CLIENTS) + " |")
+    lines += meta_starts.lines(starts)
     if gaps:
         lines += ["", f"After kill -9 of the leader of three, with default timeouts, another one has committed in its own "
                   f"term after {statistics.median(gaps):.0f} ms in the median and {max(gaps):.0f} ms at most, of {len(gaps)} "
@@ -280,7 +282,7 @@ def main():
     p.add_argument("--settle", type=float, default=0.5)
     p.add_argument("--runs", type=int, default=1)
     p.add_argument("--kills", type=int, default=20)
-    p.add_argument("--only", help="labels with commas: local, raft x1, raft x3, etcd x1, etcd x3, kills; leaves the page alone")
+    p.add_argument("--only", help="labels with commas: local, raft x1, raft x3, etcd x1, etcd x3, kills, starts; leaves the page alone")
     args = p.parse_args()
     wanted = args.only.split(",") if args.only else None
     program = generator(args.build)
@@ -296,12 +298,13 @@ def main():
             make = {k: v for k, v in make.items() if not k.startswith("etcd")}
         results = measure(args, program, [f() for k, f in make.items() if not wanted or k in wanted])
         gaps = elections(args, args.build, work) if args.kills and (not wanted or "kills" in wanted) else []
-        text = page(results, gaps, args)
+        starts = meta_starts.measure(args.build, work, say) if not wanted or "starts" in wanted else {}
+        text = page(results, gaps, starts, args)
         print(text, end="")
         if not wanted:
             with open(os.path.join(TOP, "docs/benchmarks-meta.md"), "w") as f:
                 f.write(text)
-    except (Failed, subprocess.SubprocessError) as e:
+    except (Failed, meta_starts.Failed, subprocess.SubprocessError) as e:
         say(f"bench meta: {e}")
         return 1
     finally:

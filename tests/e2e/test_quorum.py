@@ -12,7 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import FULL, LONG, SHORT, Tests, check, metadata, wait_for  # noqa: E402
+from harness import FULL, LONG, SHORT, Tests, check, consume, kcat, metadata, produce, wait_for  # noqa: E402
 from quorum import Quorum, create, ctl, promoted, timed, topics  # noqa: E402
 
 tests = Tests()
@@ -118,6 +118,28 @@ def s1_a_formed_quorum_needs_two_and_a_single_one_answers_from_what_it_knows(wor
 
 
 @tests.test
+def s1_who_was_ready_and_loses_the_quorum_serves_on_and_says_what_it_lacks(work):
+    q = Quorum(tests, work).start().ready()
+    b = q.nodes[q.leader()]
+    kcat(b, "-L", "-t", "kept")  # makes the topic
+    home = next(p["leader"] for t in metadata(b)["topics"] if t["topic"] == "kept" for p in t["partitions"]) - 1
+    rest = [i for i in range(3) if i != home]
+    for i in rest:
+        q.nodes[i].kill()
+    b = q.nodes[home]
+    status, text = wait_for("readyz to name the missing", lambda: next(
+        (r for r in [b.admin("/readyz")] if all(f"{i + 1}@{q.member(i)}" in r[1] for i in rest)), None))
+    check(status == 200 and "DEGRADED" in text, f"readyz says {status}: {text}")
+    check(b.admin("/livez")[0] == 200, "a node without a quorum is not dead")
+    check("chronik_meta_current_leader -1" in b.admin("/metrics")[1], "the metrics tell of a leader")
+    produce(b, "kept", [b"one", b"two"])
+    check(consume(b, "kept") == [b"one", b"two"], "what was acknowledged without a quorum is not there")
+    q.start(rest[0])
+    wait_for("the quorum to be back", lambda: "DEGRADED" not in b.admin("/readyz")[1])
+    check(create(b, "after"), "two of three do not serve")
+
+
+@tests.test
 def a_killed_leader_is_replaced_at_once(work):
     q = Quorum(tests, work, settings={"controller.quorum.election.timeout.ms": "20000"}).start().ready()
     for _ in range(3):
@@ -160,7 +182,9 @@ def a_single_voter_grows_to_three_and_shrinks_by_itself_and_by_hand(work):
         wait_for("the broker to listen", b._listening)
     ready = lambda i: q.nodes[i].admin("/readyz")[0] == 200  # noqa: E731
     wait_for("node 2 to join by itself", lambda: ready(1))
+    wait_for("node 3 to be seen waiting", lambda: "waiting" in ctl(first, "meta", "members"))
     ctl(first, "meta", "add", "3", q.member(2))
+    check("waiting" not in ctl(first, "meta", "members"), "a member is told of as waiting")
     promoted(q, 3, 0, 1)
     wait_for("node 3 to be ready", lambda: ready(2))
     q.equal()

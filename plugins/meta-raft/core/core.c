@@ -296,6 +296,7 @@ static void answer_earlier_term(struct rc *r, const struct rc_msg *m)
     } else if (m->type == RC_MSG_PRE_VOTE) {
         reply.type = RC_MSG_PRE_VOTE_REPLY;
         reply.term = r->term;
+        reply.context = m->context;
         reply.reject = true;
         rc_send(r, &reply);
     } else {

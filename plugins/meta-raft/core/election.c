@@ -103,7 +103,10 @@ static void campaign(struct rc *r, bool pre, bool transfer)
 
     if (pre) {
         become_pre_candidate(r);
+        /* Of this life alone: a reply may outlast ours. */
+        r->round += r->round != 0 ? 1 : (uint64_t)r->cfg.random(r->cfg.ctx, UINT32_MAX) << 32 | 1;
         own.term = r->term + 1;
+        own.context = r->round;
     } else {
         become_candidate(r);
         own.term = r->term;
@@ -116,6 +119,7 @@ static void campaign(struct rc *r, bool pre, bool transfer)
             .term = own.term,
             .index = rc_log_last(&r->log),
             .log_term = rc_log_last_term(&r->log),
+            .context = own.context,
             .transfer = transfer,
         };
 
@@ -192,6 +196,7 @@ void rc_handle_vote(struct rc *r, const struct rc_msg *msg)
         .type = pre ? RC_MSG_PRE_VOTE_REPLY : RC_MSG_VOTE_REPLY,
         .to = msg->from,
         .term = grant ? msg->term : r->term, /* a granted pre-vote is of the term that was asked about */
+        .context = msg->context,
         .reject = !grant,
     };
 
@@ -219,6 +224,9 @@ void rc_handle_vote_reply(struct rc *r, const struct rc_msg *msg)
     enum rc_verdict verdict;
 
     if (msg->type != (pre ? RC_MSG_PRE_VOTE_REPLY : RC_MSG_VOTE_REPLY)) { /* of an earlier phase */
+        return;
+    }
+    if (pre && msg->context != r->round && msg->context != 0) { /* of an earlier round; 0: from before there were any */
         return;
     }
     if (from != NULL && from->ballot == RC_BALLOT_NONE) {

@@ -35,7 +35,8 @@ struct rc {
     uint64_t transferee;
     enum rc_role role;
     bool learner;
-    bool own_vote; /* the candidate's own vote, and with it its term, is on disk */
+    bool own_vote;  /* the candidate's own vote, and with it its term, is on disk */
+    uint64_t round; /* of pre-votes: a reply to an earlier one counts for nothing */
     struct rc_log log;
     struct rc_tracker trk;
     struct rc_snapshot *newest;

@@ -138,8 +138,8 @@ enum rc_msg_type {
     RC_MSG_TIMEOUT_NOW,     /* campaign at once */
     RC_MSG_READ,            /* context: the reader's unique number; carries no term */
     RC_MSG_READ_REPLY,      /* index: safe once applied; context as received */
-    RC_MSG_PRE_VOTE,        /* term: the one after the sender's */
-    RC_MSG_PRE_VOTE_REPLY,  /* leaves after sync */
+    RC_MSG_PRE_VOTE,        /* term: the one after the sender's; context: the round */
+    RC_MSG_PRE_VOTE_REPLY,  /* context as received. Leaves after sync */
     RC_MSG_TYPES,
 };
 const char *rc_msg_name(enum rc_msg_type type);

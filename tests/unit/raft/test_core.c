@@ -162,6 +162,27 @@ START_TEST(s8_a_follower_of_a_live_leader_ignores_other_candidates_until_it_forg
 }
 END_TEST
 
+START_TEST(s8_a_pre_vote_of_an_earlier_round_is_not_counted)
+{
+    struct rc_config cfg = solo_config(&solo, 1);
+    struct rc_msg late = {.type = RC_MSG_PRE_VOTE_REPLY, .from = 2, .term = 2};
+
+    cfg.pre_vote = true;
+    solo_start(&solo, &cfg, 3, NULL, 0);
+    rc_campaign(solo.r);
+    solo_settle(&solo);
+    late.context = solo.r->round;
+    rc_campaign(solo.r);
+    solo_settle(&solo);
+    ck_assert_uint_ne(solo.r->round, late.context);
+    solo_step(&solo, late);
+    ck_assert_int_eq(solo_status(&solo).role, RC_PRE_CANDIDATE);
+    late.context = solo.r->round;
+    solo_step(&solo, late);
+    ck_assert_int_eq(solo_status(&solo).role, RC_CANDIDATE);
+}
+END_TEST
+
 START_TEST(s9_no_read_is_answered_before_an_entry_of_the_own_term_is_committed)
 {
     struct rc_ready rd;
@@ -582,6 +603,7 @@ int main(void)
     tcase_add_test(c, s8_a_leader_that_hears_nobody_steps_down);
     tcase_add_test(c, s8_asking_for_transfers_does_not_put_off_the_check_of_the_quorum);
     tcase_add_test(c, s8_a_follower_of_a_live_leader_ignores_other_candidates_until_it_forgets_it);
+    tcase_add_test(c, s8_a_pre_vote_of_an_earlier_round_is_not_counted);
     tcase_add_test(c, s9_no_read_is_answered_before_an_entry_of_the_own_term_is_committed);
     tcase_add_test(c, r1_a_leader_counts_its_own_entry_only_when_it_is_durable);
     tcase_add_test(c, r1_a_candidate_does_not_lead_before_its_own_term_is_on_disk);
