@@ -99,4 +99,3 @@ void clock_arm(chronik_meta *m, int64_t now)
     m->tick_task.arg = m;
     m->host.exec_post_at(m->exec, &m->tick_task, m->armed_at);
 }
-

@@ -133,15 +133,15 @@ static int64_t caught_up_at(chronik_meta *m, const struct rc_peer *v, int64_t no
     return 0;
 }
 
-/* Who waits to be added, and is there. */
+/* Who waits to be added, and is there. One that was taken away does not. */
 static void note_guests(chronik_meta *m, int64_t now)
 {
     struct guest v[RAFT_WAITING];
     uint32_t n = 0;
     for (const struct inbound *in = m->net->inbound; in && n < RAFT_WAITING; in = in->next) {
         const struct hello *h = &in->from;
-        if (!in->welcome || h->lane != LANE_TALK || conf_has(&m->group_now->conf, h->replica) ||
-            now - in->heard > SILENT_MS * RAFT_MS)
+        if (!in->welcome || h->lane != LANE_TALK || h->formed || h->group_at ||
+            conf_has(&m->group_now->conf, h->replica) || now - in->heard > SILENT_MS * RAFT_MS)
             continue;
         struct guest *g = &v[n++];
         *g = (struct guest){.who = {.replica = h->replica, .node = h->node, .directory = h->directory},

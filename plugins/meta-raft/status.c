@@ -167,4 +167,3 @@ int32_t status_members(chronik_meta *m, void (*each)(void *arg, const struct chr
     free(k);
     return n > 0 ? n : CHRONIK_E_NOTFOUND;
 }
-
