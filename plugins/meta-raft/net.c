@@ -138,10 +138,10 @@ static void note_guests(chronik_meta *m, int64_t now)
 {
     struct guest v[RAFT_WAITING];
     uint32_t n = 0;
-    for (const struct inbound *in = m->net->inbound; in && n < RAFT_WAITING; in = in->next) {
+    for (struct inbound *in = m->net->inbound; in && n < RAFT_WAITING; in = in->next) {
         const struct hello *h = &in->from;
-        if (!in->welcome || h->lane != LANE_TALK || h->formed || h->group_at ||
-            conf_has(&m->group_now->conf, h->replica) || now - in->heard > SILENT_MS * RAFT_MS)
+        in->was_member = in->was_member || h->formed || h->group_at || conf_has(&m->group_now->conf, h->replica);
+        if (!in->welcome || h->lane != LANE_TALK || in->was_member || now - in->heard > SILENT_MS * RAFT_MS)
             continue;
         struct guest *g = &v[n++];
         *g = (struct guest){.who = {.replica = h->replica, .node = h->node, .directory = h->directory},

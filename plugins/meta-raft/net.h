@@ -62,6 +62,7 @@ struct inbound {
     struct conn *conn;
     struct hello from;
     bool welcome, told_removed;
+    bool was_member;      /* while this connection has lasted */
     int64_t since, heard; /* mono ns: of the connection, of its last frame */
 };
 
