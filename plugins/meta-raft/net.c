@@ -133,6 +133,17 @@ static int64_t caught_up_at(chronik_meta *m, const struct rc_peer *v, int64_t no
     return 0;
 }
 
+/* By any configuration that is remembered. */
+static bool belonged(chronik_meta *m, uint64_t replica)
+{
+    bool found = false;
+    pthread_mutex_lock(&m->lock);
+    for (const struct group *g = m->groups; g && !found; g = g->next)
+        found = conf_has(&g->conf, replica);
+    pthread_mutex_unlock(&m->lock);
+    return found;
+}
+
 /* Who waits to be added, and is there. One that was taken away does not. */
 static void note_guests(chronik_meta *m, int64_t now)
 {
@@ -140,7 +151,7 @@ static void note_guests(chronik_meta *m, int64_t now)
     uint32_t n = 0;
     for (struct inbound *in = m->net->inbound; in && n < RAFT_WAITING; in = in->next) {
         const struct hello *h = &in->from;
-        in->was_member = in->was_member || h->formed || h->group_at || conf_has(&m->group_now->conf, h->replica);
+        in->was_member = in->was_member || h->formed || h->group_at || belonged(m, h->replica);
         if (!in->welcome || h->lane != LANE_TALK || in->was_member || now - in->heard > SILENT_MS * RAFT_MS)
             continue;
         struct guest *g = &v[n++];
