@@ -144,8 +144,30 @@ static bool step_msg(chronik_meta *m, const struct hello *from, const uint8_t *p
     else if (good && m->rc && msg.to == m->id.replica && !(vote && m->net->stale) && !m->net->founding &&
              !(msg.n_entries && net_disk_full(m))) /* an append that is lost is sent again when there is room */
         good = rc_step(m->rc, &msg) != RC_INVALID;
+    if (good && msg.type == RC_MSG_TIMEOUT_NOW) {
+        m->net->order = (struct order){msg.term, msg.from, net_now(m) + m->quorum.election_ms * RAFT_MS / 2};
+        raft_post(m);
+    }
     wire_msg_clear(&m->alloc, &msg);
     return good;
+}
+
+/* The leader orders once, and the core may have to refuse: a committed change of the group may not be applied here yet.
+ * So the order is kept until it can be obeyed. */
+void accept_order(chronik_meta *m, int64_t now)
+{
+    struct order *o = &m->net->order;
+    struct rc_status s;
+    if (!o->until)
+        return;
+    rc_status(m->rc, &s);
+    if (s.role != RC_FOLLOWER || s.term != o->term || now >= o->until) {
+        o->until = 0;
+    } else if (s.applied >= s.commit) {
+        struct rc_msg msg = {.type = RC_MSG_TIMEOUT_NOW, .from = o->from, .to = m->id.replica, .term = o->term};
+        rc_step(m->rc, &msg);
+        o->until = 0;
+    }
 }
 
 static bool inbound_frame(struct conn *c, enum wire_type type, const uint8_t *p, uint32_t n)

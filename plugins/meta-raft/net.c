@@ -69,6 +69,7 @@ void net_turn(chronik_meta *m, int64_t now)
     if (!m->rc)
         return;
     net_install_done(m);
+    accept_order(m, now);
     forward_turn(m, now);
     ask_turn(m, now);
     member_turn(m, now);

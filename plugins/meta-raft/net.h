@@ -117,8 +117,15 @@ struct requests {
     uint32_t n;
 };
 
+/* To campaign at once, by the leader of that term. */
+struct order {
+    uint64_t term, from;
+    int64_t until; /* 0: none */
+};
+
 struct net {
     void *listener;
+    struct order order;
     struct peer *peers;
     struct inbound *inbound;
     uint32_t conns, n_inbound; /* connections that are not freed; … of those that came in */
@@ -175,6 +182,7 @@ uint32_t net_boot_check(chronik_meta *m, const struct hello *h);
 /* accept.c */
 void accept_start(chronik_meta *m);
 void accept_turn(chronik_meta *m, int64_t now);
+void accept_order(chronik_meta *m, int64_t now);
 void accept_close(chronik_meta *m);
 
 /* form.c */
