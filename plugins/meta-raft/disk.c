@@ -342,14 +342,15 @@ uint64_t disk_write(chronik_meta *m, const struct rc_ready *rd)
 void disk_trim(chronik_meta *m)
 {
     pthread_mutex_lock(&m->lock);
-    uint64_t to = min_u64(m->trim_to, m->snapshot.pos.index), first = m->first_index;
+    bool beyond = MUTANT("raft_trimmed_beyond_snapshot") && m->trim_to;
+    uint64_t to = beyond ? m->applied : min_u64(m->trim_to, m->snapshot.pos.index), first = m->first_index;
     bool busy = m->worker_busy;
     uint64_t need = runs_number(&m->runs, to + 1);
     pthread_mutex_unlock(&m->lock);
     if (!m->rc || busy || to < first || !m->state_at)
         return;
-    need = need ? min_u64(need, m->state_at) : m->state_at;
-    if (rc_compact(m->rc, to) != RC_OK)
+    need = !need ? m->state_at : beyond ? need : min_u64(need, m->state_at);
+    if (rc_compact(m->rc, to) != RC_OK && !beyond)
         return; /* not applied here yet: at the next pass */
     pthread_mutex_lock(&m->lock);
     m->first_index = to + 1;

@@ -45,8 +45,23 @@ void net_forward(chronik_meta *m, struct plist *q)
     }
 }
 
+/* The bug: what the new leader is asked again is told of twice. */
+static void cancel_twice(chronik_meta *m)
+{
+    struct plist copies;
+    plist_init(&copies);
+    for (const struct proposal *p = m->net->forwarded.head; p; p = p->next) {
+        struct proposal *copy = raft_alloc(m, sizeof *copy);
+        copy->done = p->done;
+        plist_push(&copies, copy);
+    }
+    raft_answer(m, &copies, CHRONIK_E_CANCELED);
+}
+
 void forward_cancel(chronik_meta *m)
 {
+    if (MUTANT("raft_completed_twice"))
+        cancel_twice(m);
     raft_answer(m, &m->net->forwarded, CHRONIK_E_CANCELED);
 }
 

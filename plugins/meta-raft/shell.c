@@ -385,6 +385,8 @@ static void barriers(chronik_meta *m, int64_t now)
         m->read_at = now;
         if (MUTANT("raft_barrier_without_quorum"))
             m->read_index = max_u64(m->handed, 1);
+        else if (MUTANT("raft_barrier_before_own_term") && m->leads)
+            m->read_index = max_u64(m->handed, 1);
         else
             rc_read_index(m->rc, m->read_number);
     } else if (!m->barriers.n) {

@@ -35,7 +35,8 @@ int32_t snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot *s, v
         pthread_mutex_lock(&m->lock);
         w->grown = m->grown;
         pthread_mutex_unlock(&m->lock);
-        rc = group_at(m, w->info.pos.index, g) ? CHRONIK_DONE : CHRONIK_E_STALE;
+        rc = group_at(m, MUTANT("raft_group_applied_twice") ? UINT64_MAX : w->info.pos.index, g) ? CHRONIK_DONE
+                                                                                                 : CHRONIK_E_STALE;
         pthread_mutex_lock(&m->lock);
         if (rc > 0 && (m->installing_file || m->installing))
             rc = CHRONIK_E_BUSY; /* the leader's is further */

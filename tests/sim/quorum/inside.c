@@ -68,6 +68,15 @@ bool inside_installing(chronik_meta *m)
     return m && m->stage == STAGE_RUNNING && (m->net->receiving || m->installing_file || m->installing_now);
 }
 
+uint64_t inside_received(chronik_meta *engine, bool *all);
+
+uint64_t inside_received(chronik_meta *m, bool *all)
+{
+    const struct receiving *r = m && m->stage == STAGE_RUNNING ? m->net->receiving : NULL;
+    *all = r && r->at == r->size;
+    return r ? r->at : 0;
+}
+
 bool inside_welcomes(chronik_meta *engine, uint64_t replica, uint64_t boot);
 
 bool inside_welcomes(chronik_meta *m, uint64_t replica, uint64_t boot)

@@ -62,6 +62,68 @@ static void look_at_vote(struct node *n, const struct rc_status *st)
     *vote = st->vote;
 }
 
+/* Leader completeness: who comes to lead has everything that is committed. */
+static void look_at_leader(struct node *n, struct rc *rc, const struct rc_status *st)
+{
+    if (q.committed >= QUORUM_LOG || q.founded)
+        return;
+    if (st->last < q.committed)
+        quorum_break("node %d leads term %llu and its log ends at %llu; %llu is committed", n->id, U(st->term),
+                     U(st->last), U(q.committed));
+    for (uint64_t i = st->first; i <= q.committed; i++) {
+        const struct rc_entry *e = rc_entry_at(rc, i);
+        if (e && q.log[i].known && e->term != q.log[i].term)
+            quorum_break("node %d leads term %llu with another entry %llu (term %llu) than is committed (term %llu)",
+                         n->id, U(st->term), U(i), U(e->term), U(q.log[i].term));
+    }
+}
+
+static bool majority_has(const struct rc_ids *ids, uint64_t index)
+{
+    uint32_t have = 0;
+    for (uint32_t i = 0; i < ids->n; i++)
+        for (int k = 0; k < q.n; k++)
+            have += q.nodes[k].durable_of == ids->v[i] && q.nodes[k].durable >= index;
+    return ids->n == 0 || have > ids->n / 2;
+}
+
+static bool quorum_has(const struct rc_conf *c, uint64_t index)
+{
+    return majority_has(&c->voters, index) && majority_has(&c->outgoing, index);
+}
+
+/* A quorum has on its disks what is committed for the first time: the dead have what they had when they were last seen.
+ */
+static void look_at_quorum(const struct node *n, const struct rc_status *st)
+{
+    if (st->commit <= q.committed)
+        return;
+    bool sure = q.harm <= HARM_FAIL && !q.wiped && !q.founded;
+    q.committed = st->commit;
+    /* The entry may be the one that changed who has a say. */
+    if (sure && !quorum_has(&n->conf, st->commit) && !quorum_has(&n->conf_before, st->commit))
+        quorum_break("node %d calls entry %llu committed, and no quorum has it on disk", n->id, U(st->commit));
+}
+
+/* The same entries make the same configuration. */
+static void look_at_conf(struct node *n, const struct rc_status *st)
+{
+    n->conf_before = n->conf;
+    n->conf = st->conf;
+    if (st->handed >= QUORUM_LOG)
+        return;
+    uint64_t h = 1469598103934665603u;
+    const struct rc_ids *sets[] = {&st->conf.voters, &st->conf.outgoing, &st->conf.learners, &st->conf.learners_next};
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+        for (uint32_t k = 0; k < sets[i]->n; k++)
+            h = (h ^ sets[i]->v[k]) * 1099511628211u;
+        h = (h ^ i) * 1099511628211u;
+    }
+    if (q.log[st->handed].conf && q.log[st->handed].conf != h)
+        quorum_break("node %d has another configuration as of entry %llu than others", n->id, U(st->handed));
+    q.log[st->handed].conf = h;
+}
+
 static void look_at(struct node *n)
 {
     struct rc *rc = node_core(n);
@@ -70,6 +132,11 @@ static void look_at(struct node *n)
     if (!rc)
         return;
     rc_status(rc, &st);
+    n->durable = st.persisted;
+    n->durable_of = st.id;
+    if (st.handed != n->seen_handed)
+        look_at_conf(n, &st);
+    n->seen_handed = st.handed;
     bool moved = st.commit != n->seen_commit || st.term != n->seen_term;
     if (st.term < n->seen_term || st.commit < n->seen_commit || st.applied < n->seen_applied)
         quorum_break("node %d goes back: term %llu to %llu, commit %llu to %llu, applied %llu to %llu", n->id,
@@ -77,6 +144,8 @@ static void look_at(struct node *n)
     if (st.role == RC_LEADER && st.term < QUORUM_TERMS) {
         int *leader = &q.leader_of[st.term];
         q.counts->elections += *leader == 0;
+        if (*leader == 0)
+            look_at_leader(n, rc, &st);
         if (*leader && *leader != n->id)
             quorum_break("nodes %d and %d both lead term %llu", *leader, n->id, U(st.term));
         *leader = n->id;
@@ -143,8 +212,13 @@ static void look_at_life(struct node *n)
 bool judge_look(void *arg)
 {
     bool any_older = false;
-    for (int i = 0; i < q.n; i++) {
+    for (int i = 0; i < q.n; i++)
         look_at(&q.nodes[i]);
+    for (int i = 0; i < q.n; i++) {
+        struct rc_status st = {.commit = 0};
+        if (node_core(&q.nodes[i]))
+            rc_status(node_core(&q.nodes[i]), &st);
+        look_at_quorum(&q.nodes[i], &st);
         look_at_life(&q.nodes[i]);
         any_older |= q.nodes[i].older;
     }

@@ -22,6 +22,7 @@ static struct options {
     void (*scene)(void); /* NULL: random trouble */
     int harm;            /* 0: drawn */
     uint64_t rounds;     /* 0: as drawn */
+    bool plain;          /* no shorter run is looked for */
     bool some;           /* only these faults */
     uint32_t only[STORY_MOST], n_only;
     char again[200]; /* what the command that repeats a seed needs beside it */
@@ -150,17 +151,18 @@ static void print_nodes(void)
     }
 }
 
-/* Nodes that are made and not started; nodes 0: any number. */
-static void begin(uint64_t seed, int nodes)
+/* Nodes that are made and not started; 0: any number of them, any number of first voters. */
+static void begin(uint64_t seed, int nodes, int first)
 {
     memset(&q, 0, sizeof q);
     q.counts = counts;
+    q.committed = 1; /* the group itself */
     q.story = told ? story : NULL;
     ledger_begin();
     tickets_drop();
     q.w = sim_world_new(seed);
     q.n = nodes ? nodes : (int[]){1, 3, 3, 3, 5, 7}[sim_rand(q.w, 6)];
-    q.first = q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
+    q.first = first ? first : q.n > 3 && sim_rand(q.w, 3) == 0 ? 3 : q.n;
     q.restless = q.n > 1 && sim_rand(q.w, 2) == 0;
     q.snapshot_bytes = sim_rand(q.w, 2) ? 1500 + (int64_t)sim_rand(q.w, 4000) : 4000 + (int64_t)sim_rand(q.w, 30000);
     if (!opt.scene)
@@ -202,8 +204,7 @@ static void end(uint64_t seed)
 
 static void scene(uint64_t seed)
 {
-    begin(seed, 3);
-    q.first = 3;
+    begin(seed, opt.nodes, 3);
     for (int i = 0; i < q.n; i++)
         node_start(&q.nodes[i]);
     quorum_rest("after the start");
@@ -214,7 +215,7 @@ static void scene(uint64_t seed)
 
 static void one(uint64_t seed)
 {
-    begin(seed, opt.nodes);
+    begin(seed, opt.nodes, 0);
     for (int i = 0; i < q.n && !q.why[0]; i++) {
         node_start(&q.nodes[i]);
         quorum_run((int64_t)sim_rand(q.w, 2000) * SIM_MS);
@@ -293,8 +294,8 @@ static bool parse(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         char *end = argv[i];
         bool last = i + 1 == argc;
-        if (!last && argv[i][2] && strcmp(argv[i], "--seeds") != 0 && strcmp(argv[i], "--rounds") != 0 &&
-            strcmp(argv[i], "--faults") != 0)
+        if (!last && (strcmp(argv[i], "--nodes") == 0 || strcmp(argv[i], "--harm") == 0 ||
+                      strcmp(argv[i], "--mutant") == 0 || strcmp(argv[i], "--scene") == 0))
             remember(argv[i], argv[i + 1]);
         if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
             opt.from = opt.to = strtoull(argv[++i], &end, 10);
@@ -307,13 +308,15 @@ static bool parse(int argc, char **argv)
             if (*end || opt.nodes < 1 || opt.nodes > QUORUM_NODES)
                 return false;
         } else if (strcmp(argv[i], "--scene") == 0 && i + 1 < argc) {
-            opt.scene = quorum_scene(argv[++i]);
+            opt.scene = quorum_scene(argv[++i], &opt.nodes);
             if (!opt.scene)
                 return false;
         } else if (strcmp(argv[i], "--harm") == 0 && i + 1 < argc) {
             opt.harm = harm_named(argv[++i]);
             if (!opt.harm)
                 return false;
+        } else if (strcmp(argv[i], "--plain") == 0) {
+            opt.plain = true;
         } else if (strcmp(argv[i], "--rounds") == 0 && i + 1 < argc) {
             opt.rounds = strtoull(argv[++i], &end, 10);
             if (*end)
@@ -335,7 +338,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv)) {
         fputs(
             "usage: quorum-sim [--seeds A-B] [--nodes N] [--harm fail|rot|astray|old] [--mutant NAME] [--scene NAME]\n"
-            "                  [--rounds N] [--faults none|N,N,...]\n",
+            "                  [--rounds N] [--faults none|N,N,...] [--plain]\n",
             stderr);
         return 2;
     }
@@ -349,7 +352,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     unsigned failed = sim_seeds("quorum", opt.from, opt.to - opt.from + 1, opt.scene ? scene : one);
     print();
-    if (failed && !opt.scene && !opt.rounds && !opt.some) {
+    if (failed && !opt.scene && !opt.plain && !opt.rounds && !opt.some) {
         told = true;
         shrink(sim_seeds_failed(), one, story, opt.again);
     }

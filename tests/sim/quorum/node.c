@@ -122,7 +122,7 @@ void node_start(struct node *n)
     n->failing = n->ill;
     sim_cut_at(n->os, 0);
     n->failed_text[0] = 0;
-    n->seen_commit = n->seen_term = n->seen_applied = n->seen_seq = n->seen_last = 0;
+    n->seen_commit = n->seen_term = n->seen_applied = n->seen_seq = n->seen_last = n->seen_handed = 0;
     n->lives++;
     sim_call(n->os, run, n);
 }
@@ -172,6 +172,7 @@ static void wipe(void *arg)
 void node_wipe(struct node *n)
 {
     q.counts->wiped++;
+    q.wiped = true;
     sim_note(q.w, "operator: a new disk for node %d%s", n->id, n->doubtful ? ", for the doubtful one" : "");
     harm_mend(n);
     sim_disk_budget(n->os, UINT64_MAX); /* a new disk */

@@ -43,7 +43,9 @@ struct node {
     uint64_t lives;
     bool older; /* it speaks the frames of the version before */
     /* the judge's, of this life */
-    uint64_t seen_commit, seen_term, seen_applied, seen_seq, seen_last;
+    uint64_t seen_commit, seen_term, seen_applied, seen_seq, seen_last, seen_handed;
+    struct rc_conf conf, conf_before; /* as last applied */
+    uint64_t durable, durable_of;     /* the last entry on its disk, when it was last seen, and whose disk it was */
 };
 
 /* What clients know. */
@@ -104,13 +106,14 @@ struct quorum {
     } votes[QUORUM_NODES][QUORUM_TERMS];
     struct {
         bool known;
-        uint64_t term, hash;
+        uint64_t term, hash, conf; /* conf: of the configuration as of this entry; 0: not seen */
     } log[QUORUM_LOG];
     struct {
         bool known;
         uint64_t digest[2];
     } state[QUORUM_LOG]; /* by seq */
-    uint64_t acked_seq;
+    uint64_t acked_seq, committed;
+    bool wiped, founded; /* a disk was lost; the quorum was founded anew */
     struct op ops[QUORUM_CLIENT_OPS];
     uint32_t n_ops;
     char why[400]; /* what broke; "" nothing did */
@@ -137,8 +140,8 @@ void faults_revive(struct node *n);
  * the program that the command needs, too. */
 void shrink(uint64_t seed, void (*one)(uint64_t seed), struct story *story, const char *options);
 
-/* scenes.c: what is played on a formed quorum of three, by its name; NULL: there is none. */
-void (*quorum_scene(const char *name))(void);
+/* scenes.c: what is played on a formed quorum of three, by its name, with how many nodes; NULL: there is none. */
+void (*quorum_scene(const char *name, int *nodes))(void);
 
 /* ledger.c: the log as the truth */
 void ledger_begin(void);
@@ -176,6 +179,8 @@ bool inside_voted(chronik_meta *engine, uint64_t term, uint64_t vote); /* … an
 bool inside_knows(chronik_meta *engine, uint64_t replica, uint64_t boot);
 bool inside_stale(chronik_meta *engine);      /* it was told that its disk is an older copy */
 bool inside_installing(chronik_meta *engine); /* a snapshot comes in or takes its place */
+/* Bytes of a snapshot that is coming in, and whether that is all; 0: none is. */
+uint64_t inside_received(chronik_meta *engine, bool *all);
 /* This start of that replica is welcome here. */
 bool inside_welcomes(chronik_meta *engine, uint64_t replica, uint64_t boot);
 

@@ -1,9 +1,9 @@
 /* scenes.c: failures that once happened, each played on a formed quorum of three. Names carry the id of the failure. */
-#include "quorum.h"
+#include "scenes.h"
 
 #include <stdio.h>
 
-static struct node *follower(int k)
+struct node *scene_follower(int k)
 {
     struct node *leader = operator_leader();
     for (int i = 0; leader && i < q.n; i++)
@@ -31,7 +31,7 @@ static uint32_t acknowledged(uint32_t n)
     return have;
 }
 
-static void check_all(void)
+void scene_check_all(void)
 {
     for (int i = 0; i < q.n && !q.why[0]; i++)
         client_check(&q.nodes[i]);
@@ -39,7 +39,7 @@ static void check_all(void)
 
 static void s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once(void)
 {
-    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    struct node *leader = operator_leader(), *a = scene_follower(0), *b = scene_follower(1);
     for (int i = 0; i < 40; i++) {
         client_topic(a);
         client_ids(b);
@@ -51,13 +51,13 @@ static void s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once(voi
         quorum_break("%u of 80 commands were answered", acknowledged(80));
     node_restart(leader);
     quorum_rest("after the leader's death");
-    check_all();
+    scene_check_all();
 }
 
 static void r5_a_silent_peer_delays_nobody_and_terms_stay_low(void)
 {
     uint64_t before = term();
-    struct node *silent = follower(0), *leader = operator_leader();
+    struct node *silent = scene_follower(0), *leader = operator_leader();
     for (int round = 0; round < 20 && !q.why[0]; round++) {
         sim_net_isolate(silent->os, true);
         client_ids(leader);
@@ -73,7 +73,7 @@ static void r5_a_silent_peer_delays_nobody_and_terms_stay_low(void)
     if (!q.why[0] && (operator_leader() != leader || term() != before))
         quorum_break("a peer that came back deposed the leader: term %llu, it was %llu", (unsigned long long)term(),
                      (unsigned long long)before);
-    check_all();
+    scene_check_all();
 }
 
 static int chain_left;
@@ -151,7 +151,7 @@ static void wanted(uint32_t op, int32_t node, const struct node *at, int32_t rc)
                      rc, said.why);
 }
 
-static void operator(struct node *at, uint32_t op, int32_t node, uint32_t flags, int32_t rc)
+void scene_asks(struct node *at, uint32_t op, int32_t node, uint32_t flags, int32_t rc)
 {
     request(at, op, node, flags);
     wanted(op, node, at, rc);
@@ -181,7 +181,7 @@ static uint32_t voters(void)
     return st.conf.voters.n + 10 * st.conf.learners.n;
 }
 
-static void want_voters(uint32_t n, uint32_t learners)
+void scene_wants(uint32_t n, uint32_t learners)
 {
     if (!q.why[0] && voters() != n + 10 * learners)
         quorum_break("%u voters and %u learners were wanted, found %u and %u", n, learners, voters() % 10,
@@ -192,24 +192,24 @@ static void want_voters(uint32_t n, uint32_t learners)
  */
 static void any_node_takes_what_is_asked_of_the_quorum(void)
 {
-    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
-    operator(a, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
-    want_voters(2, 1);
-    operator(b, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_E_NOTFOUND);
-    operator(b, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_DONE);
-    operator(a, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_E_EXISTS);
-    want_voters(3, 0);
-    operator(b, CHRONIK_META_TRANSFER, a->id, 0, CHRONIK_DONE);
+    struct node *leader = operator_leader(), *a = scene_follower(0), *b = scene_follower(1);
+    scene_asks(a, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
+    scene_wants(2, 1);
+    scene_asks(b, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_E_NOTFOUND);
+    scene_asks(b, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_DONE);
+    scene_asks(a, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_E_EXISTS);
+    scene_wants(3, 0);
+    scene_asks(b, CHRONIK_META_TRANSFER, a->id, 0, CHRONIK_DONE);
     quorum_rest("after the lead was handed over");
     if (!q.why[0] && operator_leader() != a)
         quorum_break("node %d does not lead", a->id);
-    operator(leader, CHRONIK_META_DEMOTE, a->id, 0, CHRONIK_DONE); /* who leads: a successor does it */
-    want_voters(2, 1);
-    operator(a, CHRONIK_META_PROMOTE, a->id, 0, CHRONIK_DONE);
-    want_voters(3, 0);
-    operator(b, CHRONIK_META_REFRESH, -1, 0, CHRONIK_DONE);
+    scene_asks(leader, CHRONIK_META_DEMOTE, a->id, 0, CHRONIK_DONE); /* who leads: a successor does it */
+    scene_wants(2, 1);
+    scene_asks(a, CHRONIK_META_PROMOTE, a->id, 0, CHRONIK_DONE);
+    scene_wants(3, 0);
+    scene_asks(b, CHRONIK_META_REFRESH, -1, 0, CHRONIK_DONE);
     quorum_rest("after the changes");
-    check_all();
+    scene_check_all();
 }
 
 static bool is_learner(const struct node *n)
@@ -228,7 +228,7 @@ static bool is_learner(const struct node *n)
 /* Done is done, nothing changed is nothing changed, and everything else says that nobody knows. */
 static void a_request_whose_leader_dies_tells_the_truth(void)
 {
-    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    struct node *leader = operator_leader(), *a = scene_follower(0), *b = scene_follower(1);
     memset(&said, 0, sizeof said);
     said.node = a;
     said.c = (struct chronik_meta_change){
@@ -254,33 +254,33 @@ static void a_request_whose_leader_dies_tells_the_truth(void)
     if (is_learner(b))
         promote(a, b->id);
     quorum_rest("after all are voters");
-    want_voters(3, 0);
+    scene_wants(3, 0);
 }
 
 /* Done means that all have applied it; who is gone is told, and can be added again as it is. */
 static void a_removed_member_is_told_and_comes_back(void)
 {
-    struct node *a = follower(0), *b = follower(1);
-    operator(a, CHRONIK_META_REMOVE, b->id, 0, CHRONIK_DONE);
-    want_voters(2, 0);
+    struct node *a = scene_follower(0), *b = scene_follower(1);
+    scene_asks(a, CHRONIK_META_REMOVE, b->id, 0, CHRONIK_DONE);
+    scene_wants(2, 0);
     quorum_run(3 * SIM_S);
     if (!q.why[0] && !inside_removed(b->m->engine))
         quorum_break("node %d does not know that it is no member", b->id);
-    operator(a, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_DONE);
-    want_voters(3, 0);
+    scene_asks(a, CHRONIK_META_ADD_VOTER, b->id, 0, CHRONIK_DONE);
+    scene_wants(3, 0);
     quorum_rest("after it was added again");
-    check_all();
+    scene_check_all();
 }
 
 /* A member that is away keeps the removal from being called done, by name; it is told later. */
 static void a_removal_that_is_not_known_everywhere_is_not_done(void)
 {
-    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    struct node *leader = operator_leader(), *a = scene_follower(0), *b = scene_follower(1);
     char name[8];
-    operator(leader, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
+    scene_asks(leader, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
     node_kill(b, false);
     quorum_run(2 * SIM_S);
-    operator(leader, CHRONIK_META_REMOVE, a->id, 0, CHRONIK_E_TIMEDOUT);
+    scene_asks(leader, CHRONIK_META_REMOVE, a->id, 0, CHRONIK_E_TIMEDOUT);
     snprintf(name, sizeof name, " %d@", b->id);
     if (!q.why[0] && !strstr(said.why, name))
         quorum_break("node %d is not named: %s", b->id, said.why);
@@ -288,32 +288,32 @@ static void a_removal_that_is_not_known_everywhere_is_not_done(void)
         quorum_break("node %d was told before the others knew", a->id);
     node_restart(b);
     quorum_run(5 * SIM_S);
-    want_voters(1, 1);
+    scene_wants(1, 1);
     if (!q.why[0] && !inside_removed(a->m->engine))
         quorum_break("node %d does not know that it is no member", a->id);
     for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
         quorum_run(500 * SIM_MS);
     quorum_rest("after all are voters");
-    check_all();
+    scene_check_all();
 }
 
 /* Nobody is taken away when those who stay could not go on. */
 static void a_removal_that_would_leave_no_majority_is_refused(void)
 {
-    struct node *leader = operator_leader(), *a = follower(0), *b = follower(1);
+    struct node *leader = operator_leader(), *a = scene_follower(0), *b = scene_follower(1);
     node_kill(b, false);
     quorum_run(2 * SIM_S);
-    operator(a, CHRONIK_META_REMOVE, a->id, 0, CHRONIK_E_INVAL);
-    operator(leader, CHRONIK_META_DEMOTE, a->id, 0, CHRONIK_E_INVAL);
-    operator(a, CHRONIK_META_REMOVE, b->id, 0, CHRONIK_DONE);
-    want_voters(2, 0);
-    operator(a, CHRONIK_META_ADD_LEARNER, b->id, 0, CHRONIK_E_NOTFOUND);
+    scene_asks(a, CHRONIK_META_REMOVE, a->id, 0, CHRONIK_E_INVAL);
+    scene_asks(leader, CHRONIK_META_DEMOTE, a->id, 0, CHRONIK_E_INVAL);
+    scene_asks(a, CHRONIK_META_REMOVE, b->id, 0, CHRONIK_DONE);
+    scene_wants(2, 0);
+    scene_asks(a, CHRONIK_META_ADD_LEARNER, b->id, 0, CHRONIK_E_NOTFOUND);
     node_restart(b);
     quorum_run(3 * SIM_S);
     for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
         quorum_run(500 * SIM_MS);
     quorum_rest("after all are voters");
-    check_all();
+    scene_check_all();
 }
 
 static bool leads(const struct node *n)
@@ -327,14 +327,15 @@ static bool leads(const struct node *n)
 /* The others come back with what they had: they end, and never lead again. */
 static void one_survivor_founds_the_quorum_anew(void)
 {
-    struct node *lost[2] = {operator_leader(), follower(0)}, *one = follower(1);
+    struct node *lost[2] = {operator_leader(), scene_follower(0)}, *one = scene_follower(1);
     for (int i = 0; i < 20; i++)
         client_topic(one);
     quorum_rest("after some topics");
     for (int i = 0; i < 2; i++)
         node_kill(lost[i], i == 0);
     quorum_run(3 * SIM_S);
-    operator(one, CHRONIK_META_FOUND, -1, 0, CHRONIK_E_INVAL);
+    q.founded = true;
+    scene_asks(one, CHRONIK_META_FOUND, -1, 0, CHRONIK_E_INVAL);
     if (!q.why[0] && !strstr(said.why, "LOST"))
         quorum_break("what may be lost is not told: %s", said.why);
     if (sim_rand(q.w, 2)) { /* killed in the middle: the command is given again */
@@ -349,8 +350,8 @@ static void one_survivor_founds_the_quorum_anew(void)
         quorum_run(3 * SIM_S);
     }
     if (operator_leader() != one)
-        operator(one, CHRONIK_META_FOUND, -1, CHRONIK_META_FORCE, CHRONIK_DONE);
-    want_voters(1, 0);
+        scene_asks(one, CHRONIK_META_FOUND, -1, CHRONIK_META_FORCE, CHRONIK_DONE);
+    scene_wants(1, 0);
     client_topic(one);
     quorum_run(2 * SIM_S);
     if (!q.why[0] && acknowledged(1) != 1)
@@ -376,8 +377,8 @@ static void one_survivor_founds_the_quorum_anew(void)
     for (int i = 0; i < 60 && !q.why[0] && !operator_restore(i); i++)
         quorum_run(500 * SIM_MS);
     quorum_rest("after the others came back with new disks");
-    want_voters(3, 0);
-    check_all();
+    scene_wants(3, 0);
+    scene_check_all();
 }
 
 /* ---- snapshots that are cut on their way ---- */
@@ -392,9 +393,9 @@ static void ask_snapshot(void *arg)
 }
 
 /* A follower that is cut off until the leader has forgotten what it lacks: only a snapshot helps it. */
-static struct node *left_behind(uint32_t topics, uint32_t partitions)
+struct node *scene_left_behind(uint32_t topics, uint32_t partitions)
 {
-    struct node *leader = operator_leader(), *behind = follower(0);
+    struct node *leader = operator_leader(), *behind = scene_follower(0);
     sim_net_isolate(behind->os, true);
     for (uint32_t i = 0; i < topics && !q.why[0]; i++) {
         client_wide_topic(leader, partitions);
@@ -442,7 +443,7 @@ static bool tried(struct node *behind, uint64_t bytes)
 
 static void d4_a_snapshot_cut_at_any_byte_of_its_way_is_installed_whole_or_not_at_all(void)
 {
-    struct node *behind = left_behind(30, 1);
+    struct node *behind = scene_left_behind(30, 1);
     uint64_t at = 0;
     if (!q.why[0])
         sim_net_isolate(behind->os, false);
@@ -451,12 +452,12 @@ static void d4_a_snapshot_cut_at_any_byte_of_its_way_is_installed_whole_or_not_a
     if (!q.why[0] && at < 2000)
         quorum_break("the snapshot has %llu bytes alone", (unsigned long long)at);
     quorum_rest("after the cuts");
-    check_all();
+    scene_check_all();
 }
 
 static void d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whole_or_not_at_all(void)
 {
-    struct node *behind = left_behind(6, 4000);
+    struct node *behind = scene_left_behind(6, 4000);
     uint64_t chunks = 0;
     bool cut = true;
     if (!q.why[0])
@@ -467,27 +468,35 @@ static void d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whol
     if (!q.why[0] && chunks < 4)
         quorum_break("the snapshot has %llu chunks alone", (unsigned long long)chunks);
     quorum_rest("after the cuts");
-    check_all();
+    scene_check_all();
 }
 
 #define SCENES(X)                                                                                                      \
-    X(any_node_takes_what_is_asked_of_the_quorum)                                                                      \
-    X(a_request_whose_leader_dies_tells_the_truth)                                                                     \
-    X(a_removed_member_is_told_and_comes_back)                                                                         \
-    X(a_removal_that_is_not_known_everywhere_is_not_done)                                                              \
-    X(a_removal_that_would_leave_no_majority_is_refused)                                                               \
-    X(one_survivor_founds_the_quorum_anew)                                                                             \
-    X(s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once)                                                \
-    X(r5_a_silent_peer_delays_nobody_and_terms_stay_low)                                                               \
-    X(r7_completions_may_propose_and_streams_may_break_at_any_step)                                                    \
-    X(d4_a_snapshot_cut_at_any_byte_of_its_way_is_installed_whole_or_not_at_all)                                       \
-    X(d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whole_or_not_at_all)
+    X(any_node_takes_what_is_asked_of_the_quorum, 3)                                                                   \
+    X(a_request_whose_leader_dies_tells_the_truth, 3)                                                                  \
+    X(a_removed_member_is_told_and_comes_back, 3)                                                                      \
+    X(a_removal_that_is_not_known_everywhere_is_not_done, 3)                                                           \
+    X(a_removal_that_would_leave_no_majority_is_refused, 3)                                                            \
+    X(one_survivor_founds_the_quorum_anew, 3)                                                                          \
+    X(s10_what_followers_have_sent_to_a_leader_that_dies_is_there_once, 3)                                             \
+    X(r5_a_silent_peer_delays_nobody_and_terms_stay_low, 3)                                                            \
+    X(r7_completions_may_propose_and_streams_may_break_at_any_step, 3)                                                 \
+    X(d4_a_snapshot_cut_at_any_byte_of_its_way_is_installed_whole_or_not_at_all, 3)                                    \
+    X(d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whole_or_not_at_all, 3)                          \
+    X(a_snapshot_whose_answer_is_lost_is_answered_again, 3)                                                            \
+    X(half_a_snapshot_of_a_former_leader_keeps_no_other_out, 3)                                                        \
+    X(who_waits_to_be_added_notices_that_all_machines_were_off, 4)                                                     \
+    X(a_leader_whom_no_setting_names_can_add_a_node, 5)                                                                \
+    X(nobody_campaigns_before_it_has_tried_every_voter, 3)                                                             \
+    X(a_new_leader_answers_no_read_before_an_entry_of_its_own_is_committed, 3)
 
-void (*quorum_scene(const char *name))(void)
+void (*quorum_scene(const char *name, int *nodes))(void)
 {
-#define X(scene)                                                                                                       \
-    if (strcmp(name, #scene) == 0)                                                                                     \
-        return scene;
+#define X(scene, n)                                                                                                    \
+    if (strcmp(name, #scene) == 0) {                                                                                   \
+        *nodes = n;                                                                                                    \
+        return scene;                                                                                                  \
+    }
     SCENES(X)
 #undef X
     return NULL;
