@@ -68,6 +68,15 @@ bool inside_installing(chronik_meta *m)
     return m && m->stage == STAGE_RUNNING && (m->net->receiving || m->installing_file || m->installing_now);
 }
 
+uint64_t inside_durable(chronik_meta *engine, uint64_t last, uint64_t persisted);
+
+uint64_t inside_durable(chronik_meta *m, uint64_t last, uint64_t persisted)
+{
+    while (last > persisted && runs_number(&m->runs, last) > m->durable)
+        last--;
+    return last;
+}
+
 uint64_t inside_received(chronik_meta *engine, bool *all);
 
 uint64_t inside_received(chronik_meta *m, bool *all)

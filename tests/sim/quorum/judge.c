@@ -132,7 +132,7 @@ static void look_at(struct node *n)
     if (!rc)
         return;
     rc_status(rc, &st);
-    n->durable = st.persisted;
+    n->durable = inside_durable(n->m->engine, st.last, st.persisted);
     n->durable_of = st.id;
     if (st.handed != n->seen_handed)
         look_at_conf(n, &st);

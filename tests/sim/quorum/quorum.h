@@ -179,6 +179,9 @@ bool inside_voted(chronik_meta *engine, uint64_t term, uint64_t vote); /* … an
 bool inside_knows(chronik_meta *engine, uint64_t replica, uint64_t boot);
 bool inside_stale(chronik_meta *engine);      /* it was told that its disk is an older copy */
 bool inside_installing(chronik_meta *engine); /* a snapshot comes in or takes its place */
+/* The last entry up to `last` that its log says to be durable; at least `persisted`, which its core may have heard
+ * later, or in a later term never. */
+uint64_t inside_durable(chronik_meta *engine, uint64_t last, uint64_t persisted);
 /* Bytes of a snapshot that is coming in, and whether that is all; 0: none is. */
 uint64_t inside_received(chronik_meta *engine, bool *all);
 /* This start of that replica is welcome here. */
