@@ -162,7 +162,8 @@ static void refuse_elements(struct api_req *r, const char *why)
     arena_reset(&r->arena); /* what the handler had begun is of no use any more */
     if (can && r->net->frame && wire_get_request_header(r->net->frame, r->net->n, &h, &e) > 0 &&
         wire_put_response_header(&r->out, w, r->version, r->correlation) > 0 &&
-        wire_refuse(w, r->version, h.body, h.body_n, KAFKA_UNKNOWN_SERVER_ERROR, &r->out) > 0) {
+        wire_refuse(w, r->version, h.body, h.body_n, h.body_n + r->net->dropped, KAFKA_UNKNOWN_SERVER_ERROR, &r->out) >
+            0) {
         log_warn("%s from %s is answered with errors: %s", w->name, net_conn_peer(r->net->conn), why);
         send_out(r);
         return;
@@ -223,7 +224,7 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
     }
     size_t used = 0; /* what follows is ignored, as Kafka does */
     int32_t rc = wire_decode_prefix(w->request, r->version, h->body, h->body_n, &r->arena, body, &used, &e);
-    if (rc == CHRONIK_E_NOMEM) {
+    if (rc == CHRONIK_E_NOMEM || r->net->dropped) {
         static const char why[] = "out of memory for a large request";
         bool silent = r->key == WIRE_API_PRODUCE && produce_is_silent(body); /* it stands before the arrays */
         silent ? api_drop(r, why) : api_no_memory(r, why);

@@ -145,6 +145,8 @@ static bool receive(struct net_conn *c, size_t *taken)
     uint8_t *p;
     size_t n;
     int32_t r = net_input_space(&c->in, &c->loop->pool, &p, &n);
+    if (r == CHRONIK_E_NOMEM && net_input_drop(&c->in))
+        r = net_input_space(&c->in, &c->loop->pool, &p, &n);
     if (r < 0) {
         no_input(c, r);
         return false;
@@ -310,7 +312,7 @@ static int64_t input_grace(const struct net *n)
 void net_conn_check(struct net_conn *c, int64_t now)
 {
     const struct net_config *cfg = &c->loop->net->cfg;
-    size_t have = net_input_have(&c->in);
+    size_t have = net_input_have(&c->in) + (c->in.cut ? c->in.dropped - c->in.to_drop : 0);
     int64_t grace = input_grace(c->loop->net);
     bool waiting = c->out.first || !c->first;
     if (c->eof && now - c->eof_at > NET_EOF_GRACE)

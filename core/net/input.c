@@ -67,6 +67,11 @@ int32_t net_input_space(struct net_input *in, struct net_pool *pool, uint8_t **p
     size_t have = net_input_have(in);
     struct net_buf *b = in->buf;
     const uint8_t *rest = b ? b->data + in->at : in->stash;
+    if (in->cut) {
+        *p = b->data + in->end;
+        *n = min_size(b->cap - in->end, in->to_drop);
+        return CHRONIK_DONE;
+    }
     size_t want = room_wanted(rest, have);
     size_t total = frame_total(rest, have);
     if (b && in->at + want > b->cap && b->refs == 1 && want <= b->cap) {
@@ -94,8 +99,30 @@ int32_t net_input_space(struct net_input *in, struct net_pool *pool, uint8_t **p
     return CHRONIK_DONE;
 }
 
+bool net_input_drop(struct net_input *in)
+{
+    enum { KEEP = 16 * 1024 };
+    struct net_buf *b = in->buf;
+    size_t have = net_input_have(in);
+    if (!b || have < NET_STASH_MAX || b->cap - in->at < 2 * NET_STASH_MAX)
+        return false;
+    size_t total = frame_total(b->data + in->at, have);
+    size_t keep = min_size(min_size(have, KEEP), b->cap - in->at - NET_STASH_MAX);
+    in->end = in->at + keep;
+    in->cut = true;
+    in->dropped = (uint32_t)(total - keep);
+    in->to_drop = (uint32_t)(total - have);
+    return true;
+}
+
 void net_input_filled(struct net_input *in, size_t got, size_t offered)
 {
+    if (in->cut) {
+        CHECK(got <= offered && got <= in->to_drop);
+        in->to_drop -= (uint32_t)got;
+        in->partial = in->to_drop > 0;
+        return;
+    }
     CHECK(got <= offered && in->end + got <= in->buf->cap);
     in->end += got;
     in->partial = in->end == in->at;
@@ -128,6 +155,12 @@ int32_t net_input_next(struct net_input *in, struct net_pool *pool, uint32_t max
         return CHRONIK_E_AGAIN;
     if (!in->buf && (r = load_stash(in, pool)) < 0)
         return r;
+    if (in->cut) {
+        *f = (struct net_frame){in->buf->data + in->at + 4, (uint32_t)(in->end - in->at - 4), in->dropped};
+        in->at = in->end;
+        in->cut = false;
+        return CHRONIK_DONE;
+    }
     r = net_frame_look(in->buf->data + in->at, in->end - in->at, max, !in->seen, &len, why);
     in->partial = r == CHRONIK_E_AGAIN;
     if (r != CHRONIK_DONE)
@@ -135,6 +168,7 @@ int32_t net_input_next(struct net_input *in, struct net_pool *pool, uint32_t max
     in->seen = true;
     f->p = in->buf->data + in->at + 4;
     f->n = len;
+    f->dropped = 0;
     in->at += 4 + (size_t)len;
     return CHRONIK_DONE;
 }
@@ -142,7 +176,7 @@ int32_t net_input_next(struct net_input *in, struct net_pool *pool, uint32_t max
 void net_input_rest(struct net_input *in)
 {
     size_t have = net_input_have(in);
-    if (!in->buf || have >= NET_STASH_MAX)
+    if (!in->buf || in->cut || have >= NET_STASH_MAX)
         return;
     if (have > 0) {
         uint8_t *stash = malloc(have);
@@ -166,4 +200,5 @@ void net_input_clear(struct net_input *in)
     in->stash = NULL;
     in->n_stash = 0;
     in->at = in->end = 0;
+    in->cut = false;
 }

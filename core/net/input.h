@@ -3,6 +3,7 @@
  *
  *   have nothing -> no buffer held
  *   part of a frame, < 4 KiB, at the end of a turn -> a stash of exactly these bytes
+ *   part of a frame for which there is no memory -> its beginning; the rest is received and dropped (net_input_drop)
  *   else -> a buffer of the pool: [frames handed out | at .. end: not yet cut | room] */
 #ifndef CHRONIK_NET_INPUT_H
 #define CHRONIK_NET_INPUT_H
@@ -21,14 +22,17 @@ struct net_input {
     size_t at, end;
     uint8_t *stash;
     uint32_t n_stash;
-    bool big;     /* the last receive filled its room */
-    bool seen;    /* a frame was cut before: garbage is no longer taken for another protocol */
-    bool partial; /* what is left is known to be no complete frame */
+    bool big;                  /* the last receive filled its room */
+    bool seen;                 /* a frame was cut before: garbage is no longer taken for another protocol */
+    bool partial;              /* what is left is known to be no complete frame */
+    bool cut;                  /* of the frame in progress only the beginning is kept */
+    uint32_t dropped, to_drop; /* bytes of it */
 };
 
 struct net_frame {
     uint8_t *p;
     uint32_t n;
+    uint32_t dropped; /* bytes behind these n, for which there was no memory */
 };
 
 /* The frame at the start of p[0..have): DONE with *len bytes behind the length; E_AGAIN: incomplete (*len is 0 while
@@ -38,6 +42,9 @@ int32_t net_frame_look(const uint8_t *p, size_t have, uint32_t max, bool first, 
 /* Room for the next bytes; only when net_input_next has nothing more. E_BUSY: over the budget, nothing changed;
  * E_NOMEM. */
 int32_t net_input_space(struct net_input *in, struct net_pool *pool, uint8_t **p, size_t *n);
+/* After E_NOMEM: keeps the beginning of the frame in progress, to answer it with an error when all of it has passed.
+ * False: too little of it is here. */
+bool net_input_drop(struct net_input *in);
 /* `got` of the `offered` bytes were filled. */
 void net_input_filled(struct net_input *in, size_t got, size_t offered);
 /* The next frame, in in->buf; results as of net_frame_look, or as of net_input_space when a stash had to be loaded. */

@@ -47,6 +47,7 @@ struct net_req {
     struct os_exec *loop;
     uint32_t loop_no;
     uint32_t n;          /* bytes of the frame, without its length */
+    uint32_t dropped;    /* > 0: so many more followed that did not fit the memory: answer with an error */
     uint8_t *frame;      /* writable; valid until the request ends or net_frame_release */
     int64_t received_ns; /* os_mono_ns when the frame was complete */
     const struct net_listener_info *listener;

@@ -6,6 +6,8 @@
 
 #include "net/pool.h"
 
+uint64_t net_buf_most = UINT64_MAX;
+
 /* 64, 80, 96, 112, 128, 160 … KiB, 4 MiB */
 static uint64_t class_total(uint32_t cls)
 {
@@ -95,7 +97,11 @@ static struct net_buf *take_free(struct net_pool *p, uint32_t cls)
 
 static struct net_buf *make(struct net_pool *p, uint32_t cls, uint64_t total)
 {
-    struct net_buf *b = malloc(total);
+    struct net_buf *b = total > net_buf_most ? NULL : malloc(total);
+    if (!b) {
+        net_pool_free(p); /* what waits for another use may be what is missing */
+        b = total > net_buf_most ? NULL : malloc(total);
+    }
     if (!b)
         return NULL;
     *b = (struct net_buf){.pool = p, .cls = cls, .total = total, .cap = total - sizeof *b};

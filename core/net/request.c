@@ -35,6 +35,7 @@ struct net_req *net_req_take(struct net_conn *c, const struct net_frame *f, int6
                           .loop = l->exec,
                           .loop_no = l->no,
                           .n = f->n,
+                          .dropped = f->dropped,
                           .frame = f->p,
                           .received_ns = now,
                           .listener = &c->listener->info,

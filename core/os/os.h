@@ -149,7 +149,7 @@ _Noreturn void os_exit(struct os *os, int code); /* at once, no cleanup; the sim
 struct os *os_real_new(unsigned workers);
 void os_real_free(struct os *os);
 /* SIGTERM, SIGINT, SIGHUP, SIGUSR1 as tasks: fn(arg, signo) runs on `loop`, from the return of this call on, which
- * waits for the loop and so must not come from it. SIGPIPE is ignored. Real world only. */
+ * waits for the loop and so must not come from it. SIGPIPE and SIGXFSZ are ignored. Real world only. */
 int32_t os_signals(struct os *os, struct os_exec *loop, void (*fn)(void *arg, int signo), void *arg);
 /* The libevent base of a loop, for evhttp in core/admin alone; the caller runs on it. Real world only. */
 struct event_base *os_real_loop_base(struct os_exec *loop);

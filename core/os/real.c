@@ -22,6 +22,7 @@ int32_t real_errno(int err)
     switch (err) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return CHRONIK_E_NOSPC;
     case ENOENT:
     case ENOTDIR:
@@ -43,7 +44,6 @@ int32_t real_errno(int err)
         return CHRONIK_E_BUSY;
     case EAGAIN:
         return CHRONIK_E_AGAIN;
-    case EFBIG:
     case ENAMETOOLONG:
         return CHRONIK_E_TOOBIG;
     case EINVAL:
@@ -250,6 +250,7 @@ struct os *os_real_new(unsigned workers)
     os->base.net = &real_net_ops;
     os->file_limit = raise_file_limit();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk, not an end without a word */
     if (real_workers_open(workers ? workers : 2, &os->workers) < 0) {
         free(os);
         return NULL;

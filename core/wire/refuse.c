@@ -1,13 +1,15 @@
 /* refuse.c: the answer that refuses a request element by element: for a request that is too large for the memory there
  * is, and whose answer has no error of the whole (Produce, ListOffsets). It is made straight from the frame: what a
  * struct of the answer shares by name with its struct of the request is copied, error_code is set, the rest has its
- * default. It trusts nothing in the frame and allocates nothing but the answer. */
+ * default. It trusts nothing in the frame and allocates nothing but the answer. Of a frame that did not fit the memory
+ * only the beginning is there: what lies behind it may be passed over when its length is known, and is never read. */
 #include "wire/internal.h"
 
 enum { SPOTS = 24 };
 
 struct mirror {
     const uint8_t *p, *end;
+    const uint8_t *real; /* bytes behind it are not here */
     struct wire_out *out;
     int version;
     bool compact;
@@ -31,11 +33,16 @@ static bool pass(struct mirror *m, uint64_t n)
     return true;
 }
 
+static bool is_here(const struct mirror *m, const uint8_t *p, size_t n)
+{
+    return p <= m->real && n <= (size_t)(m->real - p);
+}
+
 static bool uvarint(struct mirror *m, uint32_t *out)
 {
     *out = 0;
     for (int shift = 0; shift < 35; shift += 7) {
-        if (m->p == m->end)
+        if (!is_here(m, m->p, 1))
             return false;
         uint8_t b = *m->p++;
         *out |= (uint32_t)(b & 0x7f) << shift;
@@ -56,7 +63,7 @@ static bool length(struct mirror *m, bool compact, bool two_bytes, int64_t *out)
         return true;
     }
     const uint8_t *at = m->p;
-    if (!pass(m, two_bytes ? 2 : 4))
+    if (!is_here(m, at, two_bytes ? 2 : 4) || !pass(m, two_bytes ? 2 : 4))
         return false;
     *out = two_bytes ? (int16_t)get_be16(at) : (int32_t)get_be32(at);
     return *out >= -1;
@@ -69,7 +76,7 @@ static bool pass_value(struct mirror *m, const struct wire_field *f, bool elemen
     int64_t n;
     if (f->type == WIRE_STRUCT) {
         bool may_be_null = (f->flags & WIRE_POINTER) && !element && wire_nullable(f, m->version);
-        if (may_be_null && m->p < m->end && (int8_t)*m->p < 0)
+        if (may_be_null && is_here(m, m->p, 1) && (int8_t)*m->p < 0)
             return pass(m, 1);
         return pass(m, may_be_null) && pass_struct(m, f->sub);
     }
@@ -88,7 +95,7 @@ static bool pass_field(struct mirror *m, const struct wire_field *f)
     if (!length(m, m->compact, false, &n))
         return false;
     for (; n > 0; n--) /* an element takes a byte at least, but for structs of nothing, which no request has */
-        if (m->p == m->end || !pass_value(m, f, true))
+        if (!is_here(m, m->p, 1) || !pass_value(m, f, true))
             return false;
     return true;
 }
@@ -96,6 +103,9 @@ static bool pass_field(struct mirror *m, const struct wire_field *f)
 static bool pass_tags(struct mirror *m)
 {
     uint32_t count = 0, tag, size;
+    if (m->p >= m->real &&
+        m->real < m->end) /* behind the last element that is here: whatever tags there are say nothing to the answer */
+        return true;
     bool ok = !m->compact || uvarint(m, &count);
     for (; ok && count > 0; count--)
         ok = uvarint(m, &tag) && uvarint(m, &size) && pass(m, size);
@@ -213,7 +223,7 @@ static bool mirror_struct(struct mirror *m, const struct wire_struct *from, cons
         uint8_t code[2];
         put_be16(code, (uint16_t)m->code);
         bool ok = s && is_structs(f)                   ? mirror_array(m, s, f)
-                  : s                                  ? put(m, s->p, s->n)
+                  : s                                  ? is_here(m, s->p, s->n) && put(m, s->p, s->n)
                   : strcmp(f->name, "error_code") == 0 ? put(m, code, sizeof code)
                                                        : put_default(m, f, to->defaults);
         if (!ok)
@@ -222,17 +232,18 @@ static bool mirror_struct(struct mirror *m, const struct wire_struct *from, cons
     return !m->compact || put(m, "", 1); /* no tagged field */
 }
 
-int32_t wire_refuse(const struct wire_api *api, int version, const void *body, size_t n, int16_t code,
+int32_t wire_refuse(const struct wire_api *api, int version, const void *body, size_t n, size_t whole, int16_t code,
                     struct wire_out *o)
 {
     struct mirror m = {.p = body,
-                       .end = (const uint8_t *)body + n,
+                       .end = (const uint8_t *)body + whole,
+                       .real = (const uint8_t *)body + n,
                        .out = o,
                        .version = version,
                        .compact = version >= api->response->flexible,
                        .code = code};
     size_t before = o->n;
-    CHECK((version >= api->request->flexible) == m.compact);
+    CHECK((version >= api->request->flexible) == m.compact && whole >= n);
     if (mirror_struct(&m, api->request->root, api->response->root))
         return CHRONIK_DONE;
     o->n = before;

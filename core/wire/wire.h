@@ -178,9 +178,10 @@ int32_t wire_encode(const struct wire_msg *m, int version, const void *in, struc
                     struct err *e) MUST_CHECK;
 
 /* Appends an answer to the request in the `n` bytes at `body` that names each of its elements with the error `code`,
- * without decoding it: for a request that does not fit into memory. DONE; E_FAILED (malformed, or no memory for the
- * answer): `o` is as before. */
-int32_t wire_refuse(const struct wire_api *api, int version, const void *body, size_t n, int16_t code,
+ * without decoding it: for a request that does not fit into memory. `whole` is its length when only the first `n` bytes
+ * are here. DONE; E_FAILED (malformed, an element begins behind what is here, or no memory for the answer): `o` is as
+ * before. */
+int32_t wire_refuse(const struct wire_api *api, int version, const void *body, size_t n, size_t whole, int16_t code,
                     struct wire_out *o) MUST_CHECK;
 
 /* Fills `out` with the message's defaults. */

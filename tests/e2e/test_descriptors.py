@@ -8,18 +8,18 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from harness import CHRONIK, Tests, check, kcat, produce, wait_for  # noqa: E402
+from harness import CHRONIK, Failed, Tests, check, kcat, produce, wait_for  # noqa: E402
 
 tests = Tests()
 LIMIT, PARTITIONS, LINES = 256, 150, 3000
 CLIENTS = 90  # of the (256 - 96) * 5/8 that are let in
 
 
-def limited(work, files):
-    """The program under `ulimit -n`."""
-    path = os.path.join(work, f"chronik-{files}")
+def limited(work, most, what="-n"):
+    """The program under `ulimit -n`, or another limit."""
+    path = os.path.join(work, f"chronik-{most}")
     with open(path, "w", encoding="utf-8") as f:
-        f.write(f'#!/bin/sh\nulimit -n {files}\nexec "{CHRONIK}" "$@"\n')
+        f.write(f'#!/bin/bash\nulimit {what} {most}\nexec "{CHRONIK}" "$@"\n')
     os.chmod(path, 0o755)
     return path
 
@@ -62,6 +62,24 @@ def many_partitions_leave_descriptors_to_clients(work):
 @tests.test
 def too_few_descriptors_are_refused_with_the_remedy(work):
     tests.broker(work, program=limited(work, 100)).refused("may open 100 files", "ulimit -n")
+
+
+@tests.test
+def files_that_may_not_grow_refuse_writes_and_end_nothing(work):
+    b = tests.broker(work, program=limited(work, 3000, "-f")).start()  # KiB: the log's second file fits, a segment does not for long
+    acked = []
+    for n in range(200):
+        line = b"%d " % n + b"x" * 100000
+        try:
+            produce(b, "big", [line], "-X", "message.timeout.ms=1500")
+        except Failed:
+            break
+        acked.append(line)
+    check(5 < len(acked) < 200, f"{len(acked)} records were taken")
+    check(b.process.poll() is None, "the broker died of the limit")
+    got = kcat(b, "-C", "-t", "big", "-o", "beginning", "-e", "-q").splitlines()
+    check(got[:len(acked)] == acked, f"{len(got)} of {len(acked)} records come back")
+    b.stop()
 
 
 tests.main()

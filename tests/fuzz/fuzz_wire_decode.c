@@ -58,8 +58,13 @@ static void refuse(const struct wire_request_head *h)
     wire_out_init(&o, 0);
     size_t used;
     bool whole = wire_decode_prefix(api->request, h->version, h->body, h->body_n, &a, body, &used, &e) > 0;
-    int32_t rc = wire_refuse(api, h->version, h->body, h->body_n, -1, &o);
+    int32_t rc = wire_refuse(api, h->version, h->body, h->body_n, h->body_n, -1, &o);
     CHECK(rc > 0 ? wire_decode(api->response, h->version, o.p, o.n, &a, body, &e) > 0 || !whole : !whole);
+    for (size_t here = 0; whole && here < h->body_n; here += 1 + here / 2) { /* the beginning alone */
+        wire_out_reset(&o);
+        rc = wire_refuse(api, h->version, h->body, here, h->body_n, -1, &o);
+        CHECK(rc < 0 || wire_decode(api->response, h->version, o.p, o.n, &a, body, &e) > 0);
+    }
     wire_out_free(&o);
     arena_free(&a);
     free(body);

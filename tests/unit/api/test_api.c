@@ -3,6 +3,7 @@
  * executors. */
 #include <config.h>
 
+#include "net/pool.h"
 #include "tests/unit/api/rig.h"
 
 const struct chronik_plugin *meta_mem_plugin(void);
@@ -476,6 +477,41 @@ START_TEST(a_large_produce_or_list_offsets_request_that_finds_no_memory_names_ea
 }
 END_TEST
 
+/* Of such a frame only the beginning is received: enough for the answer. */
+START_TEST(a_request_whose_frame_finds_no_memory_is_answered_with_errors)
+{
+    enum { BYTES = 3 << 20 };
+    static const int16_t versions[] = {3, 8, 9, 12};
+    uint8_t *bytes = calloc(1, BYTES);
+    struct wire_produce_request_partition_data d = wire_produce_request_partition_data_default;
+    struct wire_produce_request_topic_data t = wire_produce_request_topic_data_default;
+    struct wire_produce_request q = wire_produce_request_default;
+    struct wire_produce_response a;
+    begin_with_topic(3);
+    d.index = 5;
+    d.records.p = bytes;
+    d.records.n = BYTES;
+    t.name = wire_str("t");
+    t.partition_data.v = &d;
+    q.acks = -1;
+    q.timeout_ms = 1000;
+    q.topic_data.v = &t;
+    t.partition_data.n = q.topic_data.n = 1;
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        net_buf_most = 1 << 20;
+        int32_t sent = cli_send(&one, WIRE_API_PRODUCE, versions[i], &q);
+        ck_assert_int_eq(cli_recv(&one, WIRE_API_PRODUCE, versions[i], &a, 60 * SIM_S), sent);
+        net_buf_most = UINT64_MAX;
+        ck_assert(a.responses.n == 1 && a.responses.v[0].partition_responses.n == 1);
+        ck_assert_int_eq(a.responses.v[0].partition_responses.v[0].index, 5);
+        ck_assert_int_eq(a.responses.v[0].partition_responses.v[0].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+        ck_assert_int_eq(cli_produce(&one, "t", 0, 3 * (int64_t)i, 3), 3 * (int64_t)i);
+    }
+    free(bytes);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("api");
@@ -497,6 +533,7 @@ int main(void)
     tcase_add_test(t, a_topic_name_with_a_nul_in_it_is_unknown_and_comes_back_whole);
     tcase_add_test(t, a_large_produce_or_list_offsets_request_that_finds_no_memory_names_each_partition);
     tcase_add_test(t, a_large_request_that_finds_no_memory_is_answered_with_an_error);
+    tcase_add_test(t, a_request_whose_frame_finds_no_memory_is_answered_with_errors);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

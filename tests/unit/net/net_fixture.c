@@ -50,6 +50,7 @@ static void on_request(void *arg, struct net_req *r)
 {
     (void)arg;
     ck_assert(os_exec_here(r->loop));
+    atomic_fetch_add(&fx.dropped, (int)r->dropped);
     struct net_seg seg = {.file = fx.file, .off = fx.range_off, .n = fx.range_n};
     switch (r->frame[0]) {
     case 'e':

@@ -37,6 +37,7 @@ struct fx {
     struct net *net;
     uint16_t port;
     _Atomic int opened, closed, canceled, requests, sent, answers, stopped;
+    _Atomic int dropped; /* bytes of frames without memory */
     struct os_mutex lock;
     struct net_req *parked[FX_PARKED];
     int n_parked;
