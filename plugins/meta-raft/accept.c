@@ -132,6 +132,13 @@ static bool greet(struct conn *c, struct inbound *in, const uint8_t *p, uint32_t
 
 /* ---- frames ---- */
 
+static bool take_msg(chronik_meta *m, const struct rc_msg *msg)
+{
+    if (msg->type == RC_MSG_TIMEOUT_NOW)
+        m->net->order = (struct order){msg->term, msg->from, net_now(m) + m->quorum.election_ms * RAFT_MS / 2};
+    return rc_step(m->rc, msg) != RC_INVALID;
+}
+
 static bool step_msg(chronik_meta *m, const struct hello *from, const uint8_t *p, uint32_t n)
 {
     struct rc_msg msg;
@@ -143,11 +150,7 @@ static bool step_msg(chronik_meta *m, const struct hello *from, const uint8_t *p
         good = false;
     else if (good && m->rc && msg.to == m->id.replica && !(vote && m->net->stale) && !m->net->founding &&
              !(msg.n_entries && net_disk_full(m))) /* an append that is lost is sent again when there is room */
-        good = rc_step(m->rc, &msg) != RC_INVALID;
-    if (good && msg.type == RC_MSG_TIMEOUT_NOW) {
-        m->net->order = (struct order){msg.term, msg.from, net_now(m) + m->quorum.election_ms * RAFT_MS / 2};
-        raft_post(m);
-    }
+        good = take_msg(m, &msg);
     wire_msg_clear(&m->alloc, &msg);
     return good;
 }
@@ -161,7 +164,7 @@ void accept_order(chronik_meta *m, int64_t now)
     if (!o->until)
         return;
     rc_status(m->rc, &s);
-    if (s.role != RC_FOLLOWER || s.term != o->term || now >= o->until) {
+    if (s.role != RC_FOLLOWER || s.term != o->term || now >= o->until || !net_member(m)) {
         o->until = 0;
     } else if (s.applied >= s.commit) {
         struct rc_msg msg = {.type = RC_MSG_TIMEOUT_NOW, .from = o->from, .to = m->id.replica, .term = o->term};
