@@ -332,7 +332,8 @@ void meta_status_get(struct meta *m, struct meta_status *out)
     os_mutex_lock(&m->lock);
     out->seq = m->seq;
     memcpy(out->digest, m->digest, sizeof out->digest);
-    out->applied_index = m->applied_index;
+    /* An engine's own entries (Raft has some) are applied without us. */
+    out->applied_index = m->applied_index > out->engine.applied ? m->applied_index : out->engine.applied;
     out->checkpoint_seq = m->cp.done_seq;
     out->snapshot_seq = m->snapshot_seq;
     for (int k = 0; k < CHRONIK_META_CLASSES; k++)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { INBOUND_MOST = 256, HELLO_MS = 5000, SAY_MS = 1000, QUIET_MS = 500 };
+enum { INBOUND_MOST = 256, HELLO_MS = 5000, SAY_MS = 1000, QUIET_MS = 500, LINES_MOST = 20 };
 
 /* A replica of our group that the group, as far as we have applied it, does not know. */
 static bool stranger(const chronik_meta *m, const struct inbound *in)
@@ -43,10 +43,21 @@ void accept_forget(chronik_meta *m, uint64_t replica, uint64_t below)
     }
 }
 
+/* Strangers must not fill the log: so many of their lines a second. */
+bool net_may_say(chronik_meta *m)
+{
+    int64_t now = net_now(m);
+    if (now - m->net->lines_at >= 1000 * RAFT_MS) {
+        m->net->lines_at = now;
+        m->net->lines = 0;
+    }
+    return m->net->lines++ < LINES_MOST;
+}
+
 static void inbound_lost(struct conn *c, int32_t why)
 {
     struct inbound *in = c->owner;
-    if (!in->from.replica && why != CHRONIK_E_CORRUPT) /* that one has its line already */
+    if (!in->from.replica && why != CHRONIK_E_CORRUPT && net_may_say(c->m)) /* that one has its line already */
         util_log(&c->m->host, CHRONIK_LOG_INFO, "connection of %s ended before it said who it is", c->peer);
     unlink_inbound(c->m, in);
 }
@@ -263,7 +274,7 @@ void accept_turn(chronik_meta *m, int64_t now)
     for (struct inbound *in = m->net->inbound; in; in = next) {
         next = in->next;
         if (!in->welcome && now - in->since > HELLO_MS * RAFT_MS) {
-            if (!in->from.replica)
+            if (!in->from.replica && net_may_say(m))
                 util_log(&m->host, CHRONIK_LOG_WARN, "connection of %s closed: it did not say who it is in %d s",
                          in->conn->peer, HELLO_MS / 1000);
             accept_close_one(m, in);

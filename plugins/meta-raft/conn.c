@@ -103,8 +103,9 @@ static void read_done(void *arg, int32_t rc)
     if (c->closed) {
         conn_free(c);
     } else if (!good) {
-        util_log(&c->m->host, CHRONIK_LOG_WARN,
-                 "connection of %s closed: what it sends is not of a chronik replica of this version", c->peer);
+        if (net_may_say(m))
+            util_log(&m->host, CHRONIK_LOG_WARN,
+                     "connection of %s closed: what it sends is not of a chronik replica of this version", c->peer);
         drop(c, CHRONIK_E_CORRUPT);
     } else {
         read_more(c, need);

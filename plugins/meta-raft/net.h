@@ -161,6 +161,8 @@ struct net {
     bool leaving;
     int64_t hello_due; /* when a connection that has not said who it is must be closed; 0: none */
     int64_t lack_since, lack_due, lack_said, inbound_said;
+    int64_t lines_at; /* the second in which so many lines were said of strangers */
+    uint32_t lines;
     char lack_text[300];
 };
 
@@ -244,6 +246,7 @@ void force_remember(chronik_meta *m); /* at start: says it in the log */
 /* accept.c */
 void accept_close_one(chronik_meta *m, struct inbound *in);
 void accept_hang_up(chronik_meta *m); /* on everybody */
+bool net_may_say(chronik_meta *m);    /* another line in the log about somebody who is no replica */
 /* On a replica's lives with a boot counter below this one: they are over. */
 void accept_forget(chronik_meta *m, uint64_t replica, uint64_t below);
 
