@@ -53,7 +53,8 @@ static int32_t head_decode(struct reclog *l, struct rl_file *f, const uint8_t in
     if (get_le32(in + 8) != HEAD_VERSION)
         return errtext_set(e, CHRONIK_E_VERSION,
                            "record log %s: file %s has format version %u, this build reads %d; start the newer release "
-                           "that wrote it",
+                           "that wrote it; if there was none the file is damaged: restore it from a backup or a "
+                           "replica",
                            l->where, name, get_le32(in + 8), HEAD_VERSION);
     f->generation = get_le64(in + 16);
     f->salt = get_le64(in + 24);
