@@ -74,6 +74,22 @@ tier_mutants() {
     tier_programs mutants "$jobs" 240
     sed -n 's/^\(not ok\|ok\) - \(the fault \)\{0,1\}/    \1 /p' build/test-logs/*mutants*.log | cut -c1-150
 }
+# Everything that proves the metadata quorum: the published scripts and the unit tests, the simulations (of the core, and of
+# the whole with CHRONIK_QUORUM_SEEDS seeds) with their scenes, and the rotation of the named bugs.
+tier_raft() {
+    local list
+    build_tests
+    export CHRONIK_QUORUM_SEEDS=${CHRONIK_QUORUM_SEEDS:-1000}
+    list=$(programs build unit | grep raft)
+    run_in build "$jobs" 120 $list
+    list=$(make -s -C build print-tests | sed -n 's/^sim \(tests\/sim\/\(raft\|quorum\)\/\)/\1/p')
+    run_in build "$jobs" 300 $list
+    echo "    $(grep -c '^ok' build/test-logs/tests-unit-raft-published_scripts.sh.log) published scripts pass"
+    for list in raft-seeds quorum-seeds quorum-scenes raft-mutants quorum-mutants; do
+        sed -n -e 's/^\(not ok\|ok\) - \(.\{,150\}\).*/    \1 \2/p' -e 's/^\(seeds [0-9]*, simulated\|elections\)/      &/p' \
+            "build/test-logs/tests-sim-$list.sh.log"
+    done
+}
 tier_e2e() { tier_programs e2e "$brokers_at_once" 240; }
 tier_clients() {
     (need_packages "$clients_packages") || say "librdkafka's own suite will be skipped"

@@ -100,8 +100,9 @@ static void register_decode(struct meta_rd *r, uint8_t version, struct arena *a,
         r->bad = true;
 }
 
-/* The proposers of the broker's former incarnations are forgotten: what they still have under way is refused as stale.
- */
+/* The proposers of the broker's other incarnations are forgotten: what they still have under way is refused as stale.
+ * Not those of the one that is registered, or was: a copy of what it has proposed may still come (unregistered brokers
+ * may live), and would count twice. */
 static void forget_proposers(struct meta_state *st, int32_t id, const struct chronik_uuid *keep)
 {
     static const char families[] = {'P', 'R'};
@@ -368,8 +369,8 @@ static void unregister_apply(struct meta_state *st, const struct meta_command *c
         return;
     }
     each_hosted(st, id, leave);
-    static const struct chronik_uuid nobody;
-    forget_proposers(st, id, &nobody);
+    struct chronik_uuid last = meta_broker_by_id(&st->img, id)->incarnation;
+    forget_proposers(st, id, &last);
     meta_broker_remove(st, meta_broker_by_id(&st->img, id));
 }
 

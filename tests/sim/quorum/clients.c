@@ -28,7 +28,8 @@ static void no_overlap(const struct op *mine)
 static const uint8_t types[] = {[OP_TOPIC] = META_CMD_TOPIC_CREATE,
                                 [OP_IDS] = META_CMD_PRODUCER_IDS,
                                 [OP_DELETE] = META_CMD_TOPIC_DELETE,
-                                [OP_FORGET] = META_CMD_TOPICS_REMOVED};
+                                [OP_FORGET] = META_CMD_TOPICS_REMOVED,
+                                [OP_UNREGISTER] = META_CMD_BROKER_UNREGISTER};
 
 static void deleted(const struct op *o);
 
@@ -44,6 +45,9 @@ static void on_answer(void *arg, const struct meta_result *r)
         q.counts->unknown++;
         return;
     }
+    /* One whose registration was taken away hosts nothing until it starts anew. */
+    if (r->code && q.unregistered && (o->kind == OP_UNREGISTER || o->kind == OP_TOPIC))
+        return;
     if (r->code != 0) {
         quorum_break("node %d answers a command with %d: %s", o->node->id, r->code, r->text);
         return;
@@ -133,6 +137,23 @@ static void delete_one(void *arg)
 void client_delete(struct node *n)
 {
     sim_call(n->os, delete_one, n);
+}
+
+/* An operator takes a broker for dead that lives, and goes on proposing. */
+static void unregister(void *arg)
+{
+    struct op *o = new_op(arg, OP_UNREGISTER);
+    struct meta_command c = {.type = META_CMD_BROKER_UNREGISTER};
+    if (!o)
+        return;
+    q.unregistered = true;
+    c.u.broker_unregister.id = 1 + (int32_t)sim_rand(q.w, (uint64_t)q.n);
+    propose(o, &c);
+}
+
+void client_unregister(struct node *n)
+{
+    sim_call(n->os, unregister, n);
 }
 
 static void ids(void *arg)

@@ -247,6 +247,8 @@ static void client(void)
         client_ids(n);
     else if (dice < 14)
         client_delete(n);
+    else if (dice == 14 && sim_rand(q.w, 8) == 0)
+        client_unregister(n);
     else
         client_topic(n);
 }

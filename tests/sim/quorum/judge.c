@@ -39,6 +39,7 @@ static void look_at_commit(struct node *n, struct rc *rc, const struct rc_status
         if (!q.log[i].known) {
             q.log[i].known = true;
             q.log[i].term = e->term;
+            q.log[i].in = st->term;
             q.log[i].hash = hash_of(e);
             ledger_entry(e);
             q.counts->joint += e->type == RC_ENTRY_CONF;
@@ -62,19 +63,15 @@ static void look_at_vote(struct node *n, const struct rc_status *st)
     *vote = st->vote;
 }
 
-/* Leader completeness: who comes to lead has everything that is committed. */
+/* Leader completeness: who comes to lead a term has everything that was committed in earlier ones. (It may be late: a
+ * later term may have committed more.) */
 static void look_at_leader(struct node *n, struct rc *rc, const struct rc_status *st)
 {
-    if (q.committed >= QUORUM_LOG || q.founded)
-        return;
-    if (st->last < q.committed)
-        quorum_break("node %d leads term %llu and its log ends at %llu; %llu is committed", n->id, U(st->term),
-                     U(st->last), U(q.committed));
-    for (uint64_t i = st->first; i <= q.committed; i++) {
+    for (uint64_t i = st->first; i <= q.committed && i < QUORUM_LOG && !q.founded; i++) {
         const struct rc_entry *e = rc_entry_at(rc, i);
-        if (e && q.log[i].known && e->term != q.log[i].term)
-            quorum_break("node %d leads term %llu with another entry %llu (term %llu) than is committed (term %llu)",
-                         n->id, U(st->term), U(i), U(e->term), U(q.log[i].term));
+        if (q.log[i].known && q.log[i].in < st->term && (!e || e->term != q.log[i].term))
+            quorum_break("node %d leads term %llu and lacks entry %llu, committed in term %llu", n->id, U(st->term),
+                         U(i), U(q.log[i].in));
     }
 }
 
@@ -168,7 +165,7 @@ static void look_at_version(const struct node *n)
 {
     for (int i = 0; i < q.n && node_core(n); i++) {
         const struct node *o = &q.nodes[i];
-        if (o->older != n->older && node_core(o) &&
+        if (o->older != n->older && !o->doubtful && node_core(o) &&
             inside_welcomes(n->m->engine, inside_replica(o->m->engine), inside_boot(o->m->engine)))
             quorum_break("node %d welcomes node %d, which speaks another version of the frames", n->id, o->id);
     }
@@ -265,6 +262,11 @@ const char *judge_rest(void)
     for (int i = 0; i < q.n; i++) {
         struct node *n = &q.nodes[i];
         struct rc *rc = node_core(n);
+        snprintf(text, sizeof text, "node %d is still starting", n->id);
+        if (q.harm == HARM_FAIL && n->refused)
+            return text;
+        if (n->running && sim_up(n->os) && !n->refused && !inside_replica(n->m->engine))
+            return text;
         if (!operator_member(n))
             continue;
         snprintf(text, sizeof text, "node %d has no core", n->id);

@@ -53,6 +53,8 @@ void quorum_rest(const char *when)
     while (sim_now(q.w) < end && !q.why[0]) {
         if (!quorum_run(50 * SIM_MS))
             return;
+        if (q.harm == HARM_FAIL)
+            harm_cure(); /* who read a bad disk before a pause refuses behind it */
         missing = judge_rest();
         if (!missing)
             return;

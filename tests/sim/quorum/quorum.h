@@ -49,7 +49,7 @@ struct node {
 };
 
 /* What clients know. */
-enum op_kind { OP_TOPIC, OP_IDS, OP_BARRIER, OP_DELETE, OP_FORGET };
+enum op_kind { OP_TOPIC, OP_IDS, OP_BARRIER, OP_DELETE, OP_FORGET, OP_UNREGISTER };
 enum topic_fate { TOPIC_STAYS, TOPIC_MAY_GO, TOPIC_IS_GONE };
 struct op {
     enum op_kind kind;
@@ -106,14 +106,16 @@ struct quorum {
     } votes[QUORUM_NODES][QUORUM_TERMS];
     struct {
         bool known;
-        uint64_t term, hash, conf; /* conf: of the configuration as of this entry; 0: not seen */
+        uint64_t term, hash;
+        uint64_t in;   /* the term of who was first seen to call it committed */
+        uint64_t conf; /* of the configuration as of this entry; 0: not seen */
     } log[QUORUM_LOG];
     struct {
         bool known;
         uint64_t digest[2];
     } state[QUORUM_LOG]; /* by seq */
     uint64_t acked_seq, committed;
-    bool wiped, founded; /* a disk was lost; the quorum was founded anew */
+    bool wiped, founded, unregistered; /* a disk was lost; the quorum was founded anew; a broker taken for dead */
     struct op ops[QUORUM_CLIENT_OPS];
     uint32_t n_ops;
     char why[400]; /* what broke; "" nothing did */
@@ -190,7 +192,8 @@ bool inside_welcomes(chronik_meta *engine, uint64_t replica, uint64_t boot);
 /* clients.c */
 void client_topic(struct node *n);
 void client_wide_topic(struct node *n, uint32_t partitions);
-void client_delete(struct node *n); /* one of the topics that are there */
+void client_delete(struct node *n);     /* one of the topics that are there */
+void client_unregister(struct node *n); /* some broker, which may live */
 void client_ids(struct node *n);
 void client_barrier(struct node *n);
 void client_check(struct node *n); /* at rest: everything that was acknowledged is in this node's image, once */

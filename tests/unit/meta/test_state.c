@@ -224,6 +224,28 @@ START_TEST(s3_a_repeated_entry_is_answered_from_the_state_and_not_applied_again)
 }
 END_TEST
 
+START_TEST(s3_a_copy_behind_an_unregistration_does_not_count_twice)
+{
+    struct meta_command ids = {.type = META_CMD_PRODUCER_IDS}, gone = {.type = META_CMD_BROKER_UNREGISTER};
+    ids.u.producer_ids = (struct meta_producer_ids){.broker = 1, .broker_epoch = -1, .count = 10};
+    gone.u.broker_unregister.id = 1;
+    reg(1, 1, 9, false);
+    struct meta_envelope own = envelope(), other = own;
+    own.node = 1;
+    own.incarnation = meta_broker_by_id(&st.img, 1)->incarnation;
+    own.number = own.lowest = 40;
+    ck_assert_int_eq(apply_as(own, &ids, 1), META_APPLIED);
+    other.node = 7;
+    other.number = other.lowest = 0;
+    ck_assert_int_eq(apply_as(other, &gone, 1), META_APPLIED);
+    ck_assert_ptr_null(meta_broker_by_id(&st.img, 1));
+    ck_assert_int_eq(apply_as(own, &ids, 1), META_REPEAT);
+    ck_assert_int_eq(st.img.producer_next, 10);
+    own.number = own.lowest = 41; /* it lives, and goes on */
+    ck_assert_int_eq(apply_as(own, &ids, 1), META_APPLIED);
+}
+END_TEST
+
 START_TEST(a_gap_is_refused_unless_the_proposer_gave_the_numbers_up)
 {
     struct meta_command ids = {.type = META_CMD_PRODUCER_IDS};
@@ -553,6 +575,7 @@ int main(void)
     tcase_add_test(t, features_go_up_and_down_only_when_asked);
     tcase_add_test(t, behind_a_fence_nothing_is_applied_until_open_or_unfence_with_its_nonce);
     tcase_add_test(t, s3_a_repeated_entry_is_answered_from_the_state_and_not_applied_again);
+    tcase_add_test(t, s3_a_copy_behind_an_unregistration_does_not_count_twice);
     tcase_add_test(t, a_gap_is_refused_unless_the_proposer_gave_the_numbers_up);
     tcase_add_test(t, an_unknown_command_stops_before_anything_of_its_entry_is_applied);
     tcase_add_test(t, a_state_comes_back_from_its_rows_and_goes_on_alike);
