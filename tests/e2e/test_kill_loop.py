@@ -23,7 +23,7 @@ def verdict(b, work, rounds, seed):
 
 
 @tests.test
-def kill_9_under_load_loses_moves_and_doubles_no_acknowledged_record(work):
+def t1_t2_kill_9_under_64_connections_loses_moves_and_doubles_no_acknowledged_record(work):
     seed = seed_of()
     b = tests.broker(work, settings={"num.partitions": "8"}).start()
     status, said = verdict(b, work, ROUNDS, seed)
