@@ -98,10 +98,14 @@ static int32_t open_file(struct elf *f)
 static int32_t check_header(struct elf *f)
 {
     unsigned char magic[SELFMAG] = {0};
-    int32_t rc = f->size < SELFMAG ? CHRONIK_DONE : read_at(f, magic, sizeof magic, 0);
+    if (f->size < SELFMAG)
+        return err_set(f->e, CHRONIK_E_INVAL,
+                       "%s: ELF field magic: wanted 7f 45 4c 46, found a file of %llu bytes: not a shared object",
+                       f->path, (unsigned long long)f->size);
+    int32_t rc = read_at(f, magic, sizeof magic, 0);
     if (rc < 0)
         return rc;
-    if (f->size == 0 || memcmp(magic, ELFMAG, SELFMAG) != 0)
+    if (memcmp(magic, ELFMAG, SELFMAG) != 0)
         return err_set(f->e, CHRONIK_E_INVAL,
                        "%s: ELF field magic: wanted 7f 45 4c 46, found %02x %02x %02x %02x: not a shared object",
                        f->path, magic[0], magic[1], magic[2], magic[3]);
