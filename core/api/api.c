@@ -5,6 +5,7 @@
 #include "api/commit_queue.h"
 #include "api/fetch_session.h"
 #include "api/meta_topic.h"
+#include "api/order.h"
 #include "api/producer_ids.h"
 #include "api/rows.h"
 #include "base/log.h"
@@ -108,6 +109,7 @@ static void send_out(struct api_req *r)
         return;
     }
     observe(r);
+    order_ended(r);
     net_answer(r->net, segs, n, answer_sent, r);
 }
 
@@ -129,12 +131,14 @@ void api_answer(struct api_req *r, const void *response)
 void api_no_answer(struct api_req *r)
 {
     observe(r);
+    order_ended(r);
     net_no_answer(r->net);
     answer_sent(r);
 }
 
 void api_drop(struct api_req *r, const char *why)
 {
+    order_ended(r);
     net_drop(r->net, why);
     answer_sent(r);
 }
@@ -241,6 +245,15 @@ static void dispatch(struct api_req *r, const struct wire_request_head *h)
     r->row->handle(r, body);
 }
 
+/* A request that has waited, at the gate or for its turn. */
+static void begin_later(struct api_req *r)
+{
+    struct wire_request_head h;
+    struct err e = {0};
+    CHECK(wire_get_request_header(r->net->frame, r->net->n, &h, &e) > 0);
+    dispatch(r, &h);
+}
+
 /* ---- the gate: a broker that starts listens before it knows its topics ---- */
 
 static void open_gate(void *arg)
@@ -252,10 +265,10 @@ static void open_gate(void *arg)
         l->gate = r->next;
         r->next = NULL;
         r->cancel = NULL;
-        struct wire_request_head h;
-        struct err e = {0};
-        CHECK(wire_get_request_header(r->net->frame, r->net->n, &h, &e) > 0);
-        dispatch(r, &h);
+        if (order_must_wait(r))
+            order_wait(r);
+        else
+            begin_later(r);
     }
     l->gate_tail = NULL;
     produce_gathered(l);
@@ -326,6 +339,8 @@ static void on_request(void *arg, struct net_req *n)
         refuse_version(r);
     else if (!r->loop->open && r->key != WIRE_API_API_VERSIONS)
         wait_at_gate(r);
+    else if (order_must_wait(r))
+        order_wait(r);
     else
         dispatch(r, &h);
 }
@@ -413,6 +428,7 @@ int32_t api_start(struct api *a, struct net *net, struct err *e)
         *l = (struct api_loop){.api = a, .no = i, .exec = net_loop(net, i)};
         l->open_task = l->gate_timer = (struct chronik_task){.fn = open_gate, .arg = l};
         commit_queue_attach(l);
+        order_attach(l, begin_later, produce_gathered);
     }
     return CHRONIK_DONE;
 }

@@ -46,6 +46,11 @@ struct api_loop {
     struct api_req *gate, *gate_tail; /* requests that wait for the start */
     struct api_req_list gathered;     /* produce requests that are appended together, before anything else runs */
     struct api_req_list paused;       /* for which the store had no room */
+    struct api_req_list waiting;      /* for their turn: order.h, and what follows */
+    struct chronik_task turn_task;
+    bool turn_posted;
+    void (*begin)(struct api_req *r);
+    void (*rest)(struct api_loop *l);
     struct chronik_task resume;
     struct commit_job *committed, *committed_last; /* answers on their way here; the commit queue's */
     struct chronik_task committed_task;
@@ -98,6 +103,7 @@ struct api_req {
     void (*cancel)(struct api_req *r);
     void (*sent)(struct api_req *r); /* the answer is out, or was dropped: release what it named */
     bool gone;
+    bool waits, ended;           /* for its turn; answered, though perhaps held behind others: order.h */
     struct api_req *next, *prev; /* the pool's, or the handler's while it waits */
 };
 

@@ -114,6 +114,8 @@ void net_set_max_connections(struct net *n, uint32_t most);
 void net_answer(struct net_req *r, const struct net_seg *segs, uint32_t n, void (*sent)(void *arg), void *sent_arg);
 void net_no_answer(struct net_req *r);             /* acks=0 */
 void net_drop(struct net_req *r, const char *why); /* closes the connection with one log line; why: a clause */
+/* The request before it on its connection that has not ended, or whose answer is held behind others; NULL: none. */
+struct net_req *net_req_before(const struct net_req *r);
 /* The frame is no longer needed; call it before waiting for long, so that no buffer is pinned. */
 void net_frame_release(struct net_req *r);
 

@@ -71,6 +71,11 @@ void net_req_trim(struct net_loop *l, uint32_t keep)
     }
 }
 
+struct net_req *net_req_before(const struct net_req *r)
+{
+    return r->prev;
+}
+
 void net_frame_release(struct net_req *r)
 {
     if (r->buf)
