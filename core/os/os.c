@@ -192,6 +192,11 @@ bool os_cached(struct os_file *f, uint64_t off, uint64_t n)
            (n == 1 || os_pread(f, &byte, 1, off + n - 1, OS_NOWAIT, &got) != CHRONIK_E_AGAIN);
 }
 
+void os_start_write(struct os_file *f, uint64_t off, uint64_t n)
+{
+    f->os->file->advise(f, off, n, OS_ADVISE_WRITE);
+}
+
 void os_advise_drop(struct os_file *f, uint64_t off, uint64_t n)
 {
     f->os->file->advise(f, off, n, OS_ADVISE_DROP);

@@ -63,8 +63,8 @@ void os_flag_set(struct os *os, struct os_flag *f);
 
 /* ---- files: paths are absolute or relative to the working directory (virtual: to the node's root) ---- */
 
-enum { OS_READ = 1, OS_WRITE = 2, OS_CREATE = 4, OS_EXCL = 8 }; /* as CHRONIK_FILE_ */
-enum { OS_NOWAIT = 1 };                                         /* as CHRONIK_READ_NOWAIT */
+enum { OS_READ = 1, OS_WRITE = 2, OS_CREATE = 4, OS_EXCL = 8, OS_DIRECT = 32 }; /* as CHRONIK_FILE_ */
+enum { OS_NOWAIT = 1 };                                                         /* as CHRONIK_READ_NOWAIT */
 
 struct os_stat {
     uint64_t size;
@@ -88,6 +88,8 @@ void os_advise_random(struct os_file *f); /* from now on a read of it brings in 
  * last byte; a file that cannot say is taken as cached. It reads nothing ahead where the system can tell. */
 bool os_cached(struct os_file *f, uint64_t off, uint64_t n);
 void os_advise_drop(struct os_file *f, uint64_t off, uint64_t n);
+void os_start_write(struct os_file *f, uint64_t off,
+                    uint64_t n);    /* n 0: to the end; waits for nothing, promises nothing */
 int32_t os_lock(struct os_file *f); /* exclusive, for the life of the process; CHRONIK_E_LOCKED with no waiting */
 int32_t os_rename(struct os *os, const char *from, const char *to);
 int32_t os_unlink(struct os *os, const char *path);

@@ -30,7 +30,7 @@ struct os_exec_ops {
     uint32_t (*processors)(struct os *os); /* NULL: one */
 };
 
-enum os_advice { OS_ADVISE_NEED, OS_ADVISE_DROP, OS_ADVISE_RANDOM };
+enum os_advice { OS_ADVISE_NEED, OS_ADVISE_DROP, OS_ADVISE_RANDOM, OS_ADVISE_WRITE };
 
 struct os_file_ops {
     int32_t (*open)(struct os *os, const char *path, unsigned flags, struct os_file **out);

@@ -16,11 +16,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { IOV_BATCH = 64 };
+enum { IOV_BATCH = 64, DIRECT_ALIGN = 512 };
 
 struct real_file {
     struct os_file base;
     int fd;
+    int direct; /* the same file, for writes past the page cache; -1: none */
 };
 
 _Static_assert(sizeof(struct chronik_iov) == sizeof(struct iovec), "the vectors are the kernel's");
@@ -38,6 +39,20 @@ static int32_t result(int r)
 
 /* ---- files ---- */
 
+/* -1 where the file system cannot, or wants more than DIRECT_ALIGN; then all goes through the page cache. */
+static int open_direct(const char *path)
+{
+    struct statx sx = {0};
+    int fd = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 && (sx.stx_mask & STATX_DIOALIGN) &&
+        sx.stx_dio_offset_align && sx.stx_dio_offset_align <= DIRECT_ALIGN && sx.stx_dio_mem_align <= DIRECT_ALIGN)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 static int32_t real_open(struct os *os, const char *path, unsigned flags, struct os_file **out)
 {
     int how = O_CLOEXEC | ((flags & OS_WRITE) ? O_RDWR : O_RDONLY);
@@ -54,6 +69,7 @@ static int32_t real_open(struct os *os, const char *path, unsigned flags, struct
         free(f);
         return r;
     }
+    f->direct = flags & OS_DIRECT ? open_direct(path) : -1;
     f->base.os = os;
     *out = &f->base;
     return CHRONIK_DONE;
@@ -61,6 +77,9 @@ static int32_t real_open(struct os *os, const char *path, unsigned flags, struct
 
 static void real_close(struct os_file *f)
 {
+    int direct = ((struct real_file *)f)->direct;
+    if (direct >= 0)
+        close(direct);
     close(real_file_fd(f));
     free(f);
 }
@@ -135,8 +154,25 @@ static int32_t write_batch(int fd, struct iovec *v, uint32_t n, uint64_t *off)
     return CHRONIK_DONE;
 }
 
+static bool is_aligned(const struct chronik_iov *iov, uint32_t n, uint64_t off)
+{
+    uint64_t bits = off;
+    for (uint32_t i = 0; i < n; i++)
+        bits |= (uintptr_t)iov[i].p | iov[i].n;
+    return bits % DIRECT_ALIGN == 0;
+}
+
 static int32_t real_pwritev(struct os_file *f, const struct chronik_iov *iov, uint32_t n, uint64_t off)
 {
+    int direct = ((struct real_file *)f)->direct;
+    if (direct >= 0 && n <= IOV_BATCH && is_aligned(iov, n, off)) {
+        struct iovec v[IOV_BATCH];
+        uint64_t at = off;
+        memcpy(v, iov, n * sizeof v[0]);
+        int32_t r = write_batch(direct, v, n, &at);
+        if (r != CHRONIK_E_INVAL)
+            return r; /* else the file system has its own reasons */
+    }
     while (n > 0) {
         struct iovec v[IOV_BATCH];
         uint32_t batch = n < IOV_BATCH ? n : IOV_BATCH;
@@ -183,6 +219,10 @@ static void real_advise(struct os_file *f, uint64_t off, uint64_t n, enum os_adv
     static const int advice[] = {[OS_ADVISE_NEED] = POSIX_FADV_WILLNEED,
                                  [OS_ADVISE_DROP] = POSIX_FADV_DONTNEED,
                                  [OS_ADVISE_RANDOM] = POSIX_FADV_RANDOM};
+    if (what == OS_ADVISE_WRITE) {
+        sync_file_range(real_file_fd(f), (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE);
+        return;
+    }
     posix_fadvise(real_file_fd(f), (off_t)off, (off_t)n, advice[what]);
 }
 

@@ -12,7 +12,7 @@
 _Static_assert(sizeof(struct os_file_op) <= sizeof((struct chronik_file_op *)0)->host,
                "the host's part of a file operation holds the system's");
 _Static_assert(CHRONIK_FILE_READ == OS_READ && CHRONIK_FILE_WRITE == OS_WRITE && CHRONIK_FILE_CREATE == OS_CREATE &&
-                   CHRONIK_FILE_EXCL == OS_EXCL && CHRONIK_READ_NOWAIT == OS_NOWAIT,
+                   CHRONIK_FILE_EXCL == OS_EXCL && CHRONIK_FILE_DIRECT == OS_DIRECT && CHRONIK_READ_NOWAIT == OS_NOWAIT,
                "flags mean the same on both sides");
 
 static struct os_file *os_of(struct chronik_file *f)
@@ -128,7 +128,8 @@ static int32_t file_open(void *ctx, uint32_t dir, const char *path, uint32_t fla
     char full[PATH_ROOM];
     struct os_file *f = NULL;
     *out = NULL;
-    if (flags & ~(CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE | CHRONIK_FILE_EXCL | CHRONIK_FILE_LOCK))
+    if (flags & ~(CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE | CHRONIK_FILE_EXCL | CHRONIK_FILE_LOCK |
+                  CHRONIK_FILE_DIRECT))
         return CHRONIK_E_UNSUPPORTED;
     int32_t rc = full_path(host_of(ctx), dir, path, false, full);
     if (rc > 0)
@@ -206,6 +207,11 @@ static void file_advise_drop(struct chronik_file *f, uint64_t offset, uint64_t n
     os_advise_drop(os_of(f), offset, n);
 }
 
+static void file_start_write(struct chronik_file *f, uint64_t offset, uint64_t n)
+{
+    os_start_write(os_of(f), offset, n);
+}
+
 /* ---- submitted operations: the system's half lives in op->host ---- */
 
 static void file_done(struct os_file_op *half)
@@ -252,4 +258,5 @@ void host_file_fill(struct chronik_host *t)
     t->file_allocate = file_allocate;
     t->file_advise_drop = file_advise_drop;
     t->file_submit = file_submit;
+    t->file_start_write = file_start_write;
 }

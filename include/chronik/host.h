@@ -33,6 +33,10 @@ extern "C" {
 #define CHRONIK_FILE_CREATE UINT32_C(4)
 #define CHRONIK_FILE_EXCL   UINT32_C(8)  /* with CREATE: fails with E_EXISTS */
 #define CHRONIK_FILE_LOCK   UINT32_C(16) /* exclusive until closed; E_LOCKED when another process has it */
+/* Since 0.2. A wish: writes that begin and end at multiples of 512 bytes, in the file and in memory, pass the page
+ * cache by where the system can do it; all others, and all reads, are as without. Such a write has reached the disk
+ * when it returns, and is durable after a sync as any other. */
+#define CHRONIK_FILE_DIRECT UINT32_C(32)
 
 /* file_read flags */
 #define CHRONIK_READ_NOWAIT UINT32_C(1) /* only what the page cache holds, else E_AGAIN */
@@ -189,6 +193,10 @@ struct chronik_host {
     void (*stream_close)(struct chronik_stream *s);
     /* The port that a listener got, for an address that ended in ":0". */
     int32_t (*listen_port)(void *listener, uint16_t *out);
+
+    /* -- since 0.2 -- Begins to write the range (n 0: to the end) to the disk, so that a later sync has less to wait
+     * for; it promises nothing. */
+    void (*file_start_write)(struct chronik_file *f, uint64_t offset, uint64_t n);
 };
 
 #ifdef __cplusplus

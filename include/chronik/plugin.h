@@ -28,7 +28,7 @@ extern "C" {
 
 /* Versions of these headers: the host services, the metadata ops, the storage ops. */
 #define CHRONIK_HOST_MAJOR  0
-#define CHRONIK_HOST_MINOR  1
+#define CHRONIK_HOST_MINOR  2
 #define CHRONIK_META_MAJOR  0
 #define CHRONIK_META_MINOR  3
 #define CHRONIK_STORE_MAJOR 0

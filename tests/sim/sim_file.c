@@ -472,7 +472,7 @@ static int32_t file_allocate(struct os_file *x, uint64_t off, uint64_t n)
 static void file_advise(struct os_file *x, uint64_t off, uint64_t n, enum os_advice what)
 {
     bool need = what == OS_ADVISE_NEED;
-    if (what == OS_ADVISE_RANDOM)
+    if (what == OS_ADVISE_RANDOM || what == OS_ADVISE_WRITE)
         return;
     struct sim_inode *i = live(x)->inode;
     uint64_t end = i->size < off + n || n == 0 ? i->size : off + n;

@@ -87,6 +87,34 @@ START_TEST(a_cached_range_is_read_without_waiting)
 }
 END_TEST
 
+START_TEST(what_passes_the_page_cache_by_and_what_does_not_are_one_file)
+{
+    enum { N = 8192, SECTOR = 512 };
+    static _Alignas(SECTOR) char wrote[N], read[N];
+    struct os_file *f;
+    ck_assert_int_eq(os_open(os, in_dir("direct"), OS_READ | OS_WRITE | OS_CREATE | OS_DIRECT, &f), CHRONIK_DONE);
+    memset(wrote, '0', N);
+    struct chronik_iov whole = {wrote, N};
+    ck_assert_int_eq(os_pwritev(f, &whole, 1, 0), CHRONIK_DONE);
+    uint64_t at = 0;
+    for (int i = 0; at < N; i++) { /* sectors between pieces of odd places and lengths, and reads between both */
+        uint64_t n = i % 2 ? SECTOR : 1 + (uint64_t)i * 37 % SECTOR, from = i % 2 ? at - at % SECTOR : at;
+        n = min_size(n, N - from);
+        memset(wrote + from, 'a' + i % 26, n);
+        struct chronik_iov v = {wrote + from, n};
+        ck_assert_int_eq(os_pwritev(f, &v, 1, from), CHRONIK_DONE);
+        size_t got;
+        ck_assert_int_eq(os_pread(f, read, N, 0, 0, &got), CHRONIK_DONE);
+        ck_assert_uint_eq(got, N);
+        ck_assert_mem_eq(read, wrote, N);
+        os_start_write(f, 0, 0);
+        at = from + n;
+    }
+    ck_assert_int_eq(os_sync(f), CHRONIK_DONE);
+    os_close(f);
+}
+END_TEST
+
 START_TEST(names_are_made_found_listed_renamed_and_removed)
 {
     struct os_stat st;
@@ -265,6 +293,7 @@ int main(void)
     tcase_add_test(t, what_was_written_in_many_pieces_is_read_back);
     tcase_add_test(t, what_was_dropped_is_not_cached_until_it_is_read);
     tcase_add_test(t, a_cached_range_is_read_without_waiting);
+    tcase_add_test(t, what_passes_the_page_cache_by_and_what_does_not_are_one_file);
     tcase_add_test(t, names_are_made_found_listed_renamed_and_removed);
     tcase_add_test(t, a_listing_tells_files_from_directories);
     tcase_add_test(t, a_locked_file_refuses_a_second_lock_until_closed);

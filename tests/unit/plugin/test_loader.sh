@@ -60,7 +60,7 @@ bad "other kind than asked for" "field kind: wanted 2 \(store\), found 1 \(meta\
 bad "newer abi major" "field abi_major: wanted 0, found 1" -DBAD_ABI_MAJOR=1
 bad "newer abi minor" "field abi_minor: wanted at most 1, found 2" -DBAD_ABI_MINOR=2
 bad "newer host major" "field host_major: wanted 0, found 3" -DBAD_HOST_MAJOR=3
-bad "newer host minor" "field host_minor: wanted at most 1, found 2: the module needs a newer broker" -DBAD_HOST_MINOR=2
+bad "newer host minor" "field host_minor: wanted at most 2, found 3: the module needs a newer broker" -DBAD_HOST_MINOR=3
 bad "reserved field in use" "field reserved: wanted 0, found 5" -DBAD_RESERVED=5
 bad "unknown capability" "field capabilities: wanted bits of 0x1f03, found 0x10000000000" -DBAD_CAPABILITIES='(1ull<<40)'
 bad "capability of the other kind" "field capabilities: .*found 0x10: bits that a store module does not have" \

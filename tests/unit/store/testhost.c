@@ -246,7 +246,7 @@ static int32_t th_file_open(void *ctx, uint32_t dir, const char *path, uint32_t 
 {
     char f[512];
     struct os_file *file = NULL;
-    int32_t r = os_open(world(ctx), full(ctx, dir, path, f), flags & 15u, &file);
+    int32_t r = os_open(world(ctx), full(ctx, dir, path, f), flags & ~CHRONIK_FILE_LOCK, &file);
     if (r > 0 && (flags & CHRONIK_FILE_LOCK)) {
         r = os_lock(file);
         if (r < 0)
@@ -300,6 +300,10 @@ static int32_t th_file_truncate(struct chronik_file *f, uint64_t size)
 static int32_t th_file_allocate(struct chronik_file *f, uint64_t offset, uint64_t n)
 {
     return os_allocate(osf(f), offset, n);
+}
+static void th_file_start_write(struct chronik_file *f, uint64_t offset, uint64_t n)
+{
+    os_start_write((struct os_file *)f, offset, n);
 }
 static void th_file_advise_drop(struct chronik_file *f, uint64_t offset, uint64_t n)
 {
@@ -384,6 +388,7 @@ void testhost_init(struct testhost *t, struct os *os, const char *root)
         .file_truncate = th_file_truncate,
         .file_allocate = th_file_allocate,
         .file_advise_drop = th_file_advise_drop,
+        .file_start_write = th_file_start_write,
         .file_submit = th_file_submit,
     };
     testhost_dir(t, root);
