@@ -7,7 +7,8 @@
  * (place in the chain) a file holds, from which position and record on, and a random salt. Files are prewritten with
  * zeros, 1 MiB for the first, doubling up to 64 MiB, and used again once the owner has said that it needs nothing in
  * them (reclog_trim), under a new generation and salt. A group is one write: a header and whole records, at a multiple
- * of 512 bytes so that no sector with durable bytes is written again. It never spans files. `position` counts the
+ * of 512 bytes so that no sector with durable bytes is written again, past the page cache where the system can: a log
+ * is read after a crash alone, and no page of it waits for others. It never spans files. `position` counts the
  * bytes of groups since the log began and does not include file headers. The field tables stand at the top of
  * reclog_file.c (file header) and reclog_scan.c (group, record).
  *
@@ -41,13 +42,12 @@
 enum {
     RETRY_MS = 200,
     MAX_RECORD = 1 << 30,
-    CHUNK = 512 * 1024, /* several large records, so that none needs memory of its own */
     COPY_LOCKED = 4096, /* a larger record is copied without the mutex */
 };
 
 static uint64_t chunk_bytes(const struct reclog *l)
 {
-    return max_u64(4096, min_u64(CHUNK, l->cfg.file_bytes / 8));
+    return max_u64(4096, min_u64(l->cfg.group_bytes, l->cfg.file_bytes / 8));
 }
 
 static void chunks_free(struct rl_chunk *c)
@@ -61,23 +61,23 @@ static void chunks_free(struct rl_chunk *c)
 
 /* ---- appending ---- */
 
+static struct rl_chunk *chunk_new(uint64_t cap)
+{
+    uint64_t whole = RL_CHUNK_FRONT + round_up64(RL_GROUP_HEAD + cap, RL_SECTOR);
+    struct rl_chunk *c = aligned_alloc(RL_SECTOR, whole);
+    if (c)
+        *c = (struct rl_chunk){.cap = cap};
+    return c;
+}
+
 static struct rl_chunk *chunk_get(struct reclog *l, uint64_t need)
 {
-    uint64_t cap = chunk_bytes(l);
     struct rl_chunk *c = l->pool;
-    if (c && need <= c->cap) {
+    if (c && need <= c->cap)
         l->pool = c->next;
-    } else {
-        cap = max_u64(cap, need);
-        c = malloc(sizeof *c + cap);
-        if (!c)
-            return NULL;
-        c->cap = cap;
-    }
-    c->next = NULL;
-    c->used = 0;
-    c->n_records = c->writers = 0;
-    c->sealed = 0;
+    else if (!(c = chunk_new(max_u64(chunk_bytes(l), need))))
+        return NULL;
+    *c = (struct rl_chunk){.cap = c->cap};
     if (l->gather_tail)
         l->gather_tail->next = c;
     else
@@ -129,7 +129,7 @@ int32_t reclog_append(struct reclog *l, uint32_t type, const struct chronik_iov 
     else if ((!c || c->sealed || c->cap - c->used < whole) && !(c = chunk_get(l, whole)))
         r = CHRONIK_E_NOMEM;
     if (r > 0) {
-        at = c->data + c->used;
+        at = rl_chunk_data(c) + c->used;
         c->used += whole;
         c->n_records++;
         c->writers += (uint32_t)large;
@@ -214,34 +214,25 @@ static void log_fail(struct reclog *l, int32_t code, const char *what, uint32_t 
         l->h->exec_post(l->exec, &l->trim_task);
 }
 
-/* Moves what the next group takes from the gathering list to l->group_head. A chunk into which a record is being copied
- * ends it; when that is the first one, the copier is asked to post the commit task. Under mu. */
+/* Takes the oldest chunk for the next group. While a record is being copied into it, it takes no more, and the copier
+ * is asked to post the commit task. Under mu. */
 static void group_cut(struct reclog *l)
 {
-    uint64_t left = 0;
-    if (l->active)
-        left = l->active->base + l->active->capacity - RL_SECTOR - l->durable_pos;
-    struct rl_chunk **tail = &l->group_head;
-    uint64_t bytes = 0;
-    for (uint32_t n = 0; l->gather_head && n < RL_MAX_CHUNKS; n++) {
-        uint64_t more = l->gather_head->used;
-        if (n && (bytes + more > l->cfg.group_bytes || (bytes <= left && RL_GROUP_HEAD + bytes + more > left)))
-            break;
-        if (l->gather_head->writers) {
-            l->gather_head->sealed = 1; /* so that it comes to an end */
-            l->cut_waits = n ? NULL : l->gather_head;
-            break;
-        }
-        bytes += more;
-        struct rl_chunk *c = l->gather_head;
-        l->gather_head = c->next;
-        c->next = NULL;
-        *tail = c;
-        tail = &c->next;
+    struct rl_chunk *c = l->gather_head;
+    l->group_bytes = 0;
+    if (!c)
+        return;
+    if (c->writers) {
+        c->sealed = 1;
+        l->cut_waits = c;
+        return;
     }
+    l->gather_head = c->next;
     if (!l->gather_head)
         l->gather_tail = NULL;
-    l->group_bytes = bytes;
+    c->next = NULL;
+    l->group = c;
+    l->group_bytes = c->used;
 }
 
 /* Makes sure that the active file has `need` bytes left; rolls to the next generation when not. */
@@ -274,17 +265,12 @@ static int32_t group_place(struct reclog *l, uint64_t need, uint64_t first, int 
 
 static void group_done(void *arg, int32_t result);
 
-/* Writes the group in group_head (a mark when it is empty) and submits the sync. */
+/* Writes the group (a mark when there is none) and submits the sync. */
 static int32_t group_write(struct reclog *l)
 {
-    static const uint8_t zeros[RL_SECTOR];
-    struct rl_group g = {.body_n = (uint32_t)l->group_bytes, .prev = l->chain, .first = l->durable};
-    uint32_t n = 2, rolled_n = 0;
-    for (struct rl_chunk *c = l->group_head; c; c = c->next) {
-        l->iov[n++] = (struct chronik_iov){c->data, c->used};
-        g.n_records += c->n_records;
-    }
-    uint64_t whole = RL_GROUP_HEAD + l->group_bytes, need = round_up64(whole, RL_SECTOR);
+    struct rl_chunk *c = l->group ? l->group : l->mark;
+    struct rl_group g = {.body_n = (uint32_t)c->used, .n_records = c->n_records, .prev = l->chain, .first = l->durable};
+    uint64_t whole = RL_GROUP_HEAD + c->used, need = round_up64(whole, RL_SECTOR);
     int rolled = 0;
     pthread_mutex_lock(&l->mu);
     int gone = l->gone;
@@ -295,18 +281,16 @@ static int32_t group_write(struct reclog *l)
     struct rl_file *f = l->active;
     g.position = l->durable_pos;
     g.durable_through = MUTANT("durable-through-too-high") ? l->durable_pos + need : l->durable_pos;
-    rl_group_seal(l, f, &g, l->iov + 2, n - 2, l->group_head_bytes);
-    l->iov[1] = (struct chronik_iov){l->group_head_bytes, RL_GROUP_HEAD};
-    if (need > whole)
-        l->iov[n++] = (struct chronik_iov){(void *)(uintptr_t)zeros, need - whole};
+    struct chronik_iov body = {rl_chunk_data(c), c->used}, v = {rl_chunk_group(c), need};
+    rl_group_seal(l, f, &g, &body, 1, rl_chunk_group(c));
+    memset(rl_chunk_group(c) + whole, 0, need - whole);
     uint64_t at = RL_SECTOR + g.position - f->base;
     if (at == RL_SECTOR) { /* the file's header goes with its first group */
-        rl_head_encode(l, f, l->file_head);
-        l->iov[0] = (struct chronik_iov){l->file_head, RL_SECTOR};
+        v = (struct chronik_iov){rl_chunk_group(c) - RL_SECTOR, RL_SECTOR + need};
+        rl_head_encode(l, f, v.p);
         at = 0;
-        rolled_n = 1;
     }
-    r = l->h->file_write(f->f, l->iov + 1 - rolled_n, n - 1 + rolled_n, at);
+    r = l->h->file_write(f->f, &v, 1, at);
     if (r < 0)
         return r;
     l->group_end_number = l->durable + g.n_records;
@@ -375,8 +359,8 @@ static void group_done(void *arg, int32_t result)
         log_fail(l, result, "syncing", l->active->slot);
         return;
     }
-    struct rl_chunk *c = l->group_head;
-    l->group_head = NULL;
+    struct rl_chunk *c = l->group;
+    l->group = NULL;
     l->last_group = l->h->mono_ns(l->h->ctx);
     pthread_mutex_lock(&l->mu);
     uint32_t news = (uint32_t)(l->group_end_number - l->durable);
@@ -384,17 +368,16 @@ static void group_done(void *arg, int32_t result)
     l->durable_pos += l->group_bytes;
     l->groups++;
     l->syncs++;
-    struct rl_chunk *surplus = NULL;
-    while (c) {
-        struct rl_chunk *next = c->next;
+    if (c) {
         l->gathered -= c->used;
-        struct rl_chunk **to = c->cap == chunk_bytes(l) ? &l->pool : &surplus;
-        c->next = *to;
-        *to = c;
-        c = next;
+        if (c->cap == chunk_bytes(l)) {
+            c->next = l->pool;
+            l->pool = c;
+            c = NULL;
+        }
     }
     pthread_mutex_unlock(&l->mu);
-    chunks_free(surplus);
+    free(c);
     rl_keeper_kick(l);
     if (l->cfg.synced)
         l->cfg.synced(l->cfg.arg, news, l->group_bytes, l->last_group - l->sync_began);
@@ -406,13 +389,13 @@ static void group_done(void *arg, int32_t result)
 static void commit_run(void *arg)
 {
     struct reclog *l = arg;
-    if (l->group_head || l->inflight || l->failed)
+    if (l->group || l->inflight || l->failed)
         return; /* a group waits for room, or nothing goes on */
     pthread_mutex_lock(&l->mu);
     group_cut(l);
     int waits = l->cut_waits != NULL;
     pthread_mutex_unlock(&l->mu);
-    if (l->group_head)
+    if (l->group)
         group_try(l);
     else if (!waits)
         commit_next(l);
@@ -426,7 +409,7 @@ static void retry_run(void *arg)
     l->retry_armed = 0;
     pthread_mutex_unlock(&l->mu);
     rl_keeper_kick(l);
-    if (!l->group_head || l->failed || l->inflight)
+    if (!l->group || l->failed || l->inflight)
         return;
     if (closing)
         log_fail(l, CHRONIK_E_NOSPC, "at close, writing", l->active ? l->active->slot : 0);
@@ -477,7 +460,7 @@ static void config_defaults(struct reclog_config *c)
     } u64s[] = {{&c->from, 1},
                 {&c->first_file_bytes, 1 << 20},
                 {&c->file_bytes, 64 << 20},
-                {&c->group_bytes, 8 << 20},
+                {&c->group_bytes, 2 << 20},
                 {&c->gather_bytes, 64 << 20},
                 {&c->reserve_bytes, 64 << 10}};
     for (size_t i = 0; i < ARRAY_LEN(u64s); i++)
@@ -516,8 +499,9 @@ static void reclog_free(struct reclog *l)
             rl_file_free(l, f);
         }
     chunks_free(l->gather_head);
-    chunks_free(l->group_head);
+    chunks_free(l->group);
     chunks_free(l->pool);
+    free(l->mark);
     pthread_mutex_destroy(&l->mu);
     free(l);
 }
@@ -586,6 +570,8 @@ int32_t reclog_open(const struct reclog_config *cfg, int32_t (*replay)(void *arg
     if (e)
         e->code = 0;
     int32_t r = folder_make(l, e);
+    if (r > 0 && !(l->mark = chunk_new(0)))
+        r = CHRONIK_E_NOMEM;
     if (r > 0)
         r = rl_files_load(l, e);
     if (r > 0)

@@ -47,7 +47,7 @@ struct reclog_config {
     uint64_t from;             /* first record wanted at replay (the owner's checkpoint + 1); 0 and 1: all */
     uint64_t first_file_bytes; /* 1 MiB: size of the first file; each next one is twice as big up to … */
     uint64_t file_bytes;       /* 64 MiB */
-    uint64_t group_bytes;      /* 8 MiB: a group is not made bigger than this (one record may be) */
+    uint64_t group_bytes;      /* 2 MiB: records of a group (a single one may be bigger) */
     uint64_t gather_bytes;     /* 64 MiB: reclog_admit answers E_BUSY above */
     uint64_t reserve_bytes;    /* 64 KiB: kept for RECLOG_URGENT when the disk is full */
     uint32_t max_free_files;   /* 4: recycled files kept for reuse, more are removed */

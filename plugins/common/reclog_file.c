@@ -11,6 +11,7 @@
  *  32 u64 base position   40 u64 first record number   48 u64 capacity   56 u32 crc of the group before
  *  60 u32 bit 0: it had its whole capacity, synced, before its first group   64 16 bytes id of the log   80 zeros */
 enum { HEAD_VERSION = 1, HEAD_WHOLE = 1 };
+#define LIVE (CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_DIRECT)
 static const char head_magic[8] = "CKRECLOG";
 
 int32_t rl_file_name(const struct reclog *l, uint32_t slot, char *out, size_t n)
@@ -121,7 +122,7 @@ static int32_t load_one(struct load *ld, uint32_t slot, const char *name)
     f->slot = slot;
     int32_t r = rl_file_name(l, slot, full, sizeof full);
     if (r > 0)
-        r = l->h->file_open(l->h->ctx, l->cfg.dir, full, CHRONIK_FILE_READ | CHRONIK_FILE_WRITE, &f->f);
+        r = l->h->file_open(l->h->ctx, l->cfg.dir, full, LIVE, &f->f);
     if (r > 0)
         r = l->h->file_size(f->f, &f->size);
     if (r > 0 && f->size >= RL_SECTOR) {
@@ -286,8 +287,7 @@ int32_t rl_file_new(struct reclog *l, uint64_t capacity, struct rl_file **out)
     f->capacity = capacity;
     int32_t r = rl_file_name(l, f->slot, full, sizeof full);
     if (r > 0)
-        r = l->h->file_open(l->h->ctx, l->cfg.dir, full,
-                            CHRONIK_FILE_READ | CHRONIK_FILE_WRITE | CHRONIK_FILE_CREATE | CHRONIK_FILE_EXCL, &f->f);
+        r = l->h->file_open(l->h->ctx, l->cfg.dir, full, LIVE | CHRONIK_FILE_CREATE | CHRONIK_FILE_EXCL, &f->f);
     if (r > 0 && !MUTANT("dir-not-synced"))
         r = l->h->dir_sync(l->h->ctx, l->cfg.dir, l->path);
     if (r < 0) {
@@ -302,7 +302,7 @@ int32_t rl_file_new(struct reclog *l, uint64_t capacity, struct rl_file **out)
 
 int32_t rl_file_prewrite(struct reclog *l, struct rl_file *f, uint64_t from, uint64_t to)
 {
-    static const uint8_t zeros[64 * 1024];
+    static const _Alignas(RL_SECTOR) uint8_t zeros[64 * 1024];
     struct chronik_iov v[16];
     int32_t r = CHRONIK_DONE;
     for (uint64_t at = from; r > 0 && at < to;) {

@@ -12,7 +12,7 @@ enum {
     RL_SECTOR = 512,
     RL_GROUP_HEAD = 64,
     RL_RECORD_HEAD = 8,
-    RL_MAX_CHUNKS = 60,
+    RL_CHUNK_FRONT = 2 * RL_SECTOR, /* of a chunk's memory: itself, and room for a file's header */
     RL_IDX_EVERY = 64 * 1024,
     RL_KEEPER_LEAVING = 2,
 };
@@ -50,15 +50,25 @@ struct rl_file {
     int whole;     /* it had its capacity, synced, before the first group of its generation: shorter, it was cut */
 };
 
-/* Records gathered for a group; a record never spans two chunks. */
+/* Records gathered for one group, laid out as it is written, at a multiple of 512 bytes of memory: this, room for a
+ * file's header at RL_SECTOR, the group's header at RL_CHUNK_FRONT, the records, room to pad them to a sector. */
 struct rl_chunk {
     struct rl_chunk *next;
-    uint64_t used, cap;
+    uint64_t used, cap; /* of the records */
     uint32_t n_records;
     uint32_t writers; /* records that are being copied in */
     int sealed;       /* takes no more: a group waits for it */
-    uint8_t data[];
 };
+
+static inline uint8_t *rl_chunk_group(struct rl_chunk *c)
+{
+    return (uint8_t *)c + RL_CHUNK_FRONT;
+}
+
+static inline uint8_t *rl_chunk_data(struct rl_chunk *c)
+{
+    return rl_chunk_group(c) + RL_GROUP_HEAD;
+}
 
 struct rl_keeper { /* background work on a worker thread: one at a time */
     struct chronik_task task;
@@ -85,6 +95,7 @@ struct reclog {
     /* Under mu. */
     struct rl_chunk *gather_head, *gather_tail, *pool;
     struct rl_chunk *cut_waits; /* the commit executor is to be posted when the copies into this one are done */
+    struct rl_chunk *mark;      /* a group without records */
     uint64_t gathered;          /* bytes of records in gather and in the group being written */
     uint64_t next_number;       /* of the next append */
     uint64_t durable;           /* records below are durable */
@@ -107,7 +118,7 @@ struct reclog {
     /* The commit executor's own. */
     struct chronik_task commit_task, idle_task, trim_task, retry_task, reap_task;
     struct chronik_file_op op;
-    struct rl_chunk *group_head;
+    struct rl_chunk *group; /* being written; NULL: none, or the mark */
     uint64_t group_end_number, group_bytes;
     uint32_t chain;     /* crc of the last group */
     int inflight;       /* op is submitted */
@@ -115,8 +126,6 @@ struct reclog {
     int idle_armed;     /* idle_task is queued */
     int64_t last_group; /* mono ns */
     int64_t sync_began; /* mono ns */
-    uint8_t file_head[RL_SECTOR], group_head_bytes[RL_GROUP_HEAD];
-    struct chronik_iov iov[RL_MAX_CHUNKS + 4];
     struct chronik_done close_done;
 };
 
