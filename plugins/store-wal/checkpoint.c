@@ -91,15 +91,13 @@ static void capture(struct st_ckpt *c, struct st_dir *d)
 /* ---- what is synced ---- */
 
 /* E_BUSY, E_NOMEM: not yet. What else fails has taken the directory or the process with it. */
-static int32_t segment_sync(struct st_seg *g, int create)
+static int32_t segment_sync(struct st_seg *g)
 {
     struct chronik_file *f;
-    int32_t r = seg_get(g, create, &f);
+    int32_t r = seg_get(g, 1, &f);
     if (r > 0) {
         r = MUTANT("segment-not-synced") ? CHRONIK_DONE : g->s->h->file_sync(f);
         seg_put(g);
-    } else if (r == CHRONIK_E_NOTFOUND && !create) {
-        return CHRONIK_DONE; /* synced, closed and removed meanwhile */
     }
     if (r < 0 && r != CHRONIK_E_BUSY && r != CHRONIK_E_NOMEM)
         seg_fault(g, r == CHRONIK_E_NOSPC ? CHRONIK_E_IO : r, "syncing");
@@ -112,7 +110,7 @@ static void segments_sync(struct st_ckpt *c, struct st_dir *d)
     for (struct st_seg *g = seg_take_dirty(d); g; g = next) {
         next = g->dirty_next;
         atomic_store(&g->dirty, 0);
-        int32_t r = segment_sync(g, 1);
+        int32_t r = segment_sync(g);
         c->failed |= r < 0;
         if (r == CHRONIK_E_BUSY || r == CHRONIK_E_NOMEM)
             seg_mark_dirty(g);
@@ -121,7 +119,18 @@ static void segments_sync(struct st_ckpt *c, struct st_dir *d)
 }
 
 /* Between checkpoints: a flush of the log waits for all that the disk was given before, so a checkpoint that hands over
- * hundreds of megabytes at once would stall every commit meanwhile. Segments go out in pieces as they grow. */
+ * hundreds of megabytes at once would stall every commit meanwhile. Segments go out in pieces as they grow. They are
+ * not synced here: each sync of a growing file would be a commit of the file system's journal, between the log's own.
+ */
+static void segment_start_write(struct st_seg *g)
+{
+    struct chronik_file *f;
+    if (seg_get(g, 0, &f) < 0)
+        return;
+    g->s->h->file_start_write(f, 0, 0);
+    seg_put(g);
+}
+
 static void ahead_run(void *arg)
 {
     chronik_store *s = arg;
@@ -135,7 +144,7 @@ static void ahead_run(void *arg)
         g->ahead_queued = 0;
         pthread_mutex_unlock(&s->mu);
         if (!atomic_load(&g->doomed) && !g->dir->offline)
-            segment_sync(g, 0);
+            segment_start_write(g);
         seg_unref(g);
     }
 }

@@ -148,7 +148,7 @@ static void dirs_init(chronik_store *s)
 int32_t st_create(const struct chronik_host *host, const struct chronik_store_config *cfg,
                   const struct chronik_store_events *ev, chronik_store **out)
 {
-    if (!CHRONIK_HAS(struct chronik_host, host, file_submit) ||
+    if (!CHRONIK_HAS(struct chronik_host, host, file_start_write) ||
         !CHRONIK_HAS(struct chronik_store_events, ev, part_failed))
         return CHRONIK_E_VERSION;
     chronik_store *s = calloc(1, sizeof *s);

@@ -34,7 +34,7 @@ enum {
     ST_BATCH_HEAD = 61,       /* fixed part of a v2 record batch */
     ST_SEAL_HEAD = 21,        /* of it, what stands in front of the bytes that its checksum covers */
     ST_REAP_STEP = 8 << 20,   /* bytes truncated at a time before an unlink (D8) */
-    ST_AHEAD = 2 << 20,       /* bytes of a segment that are synced ahead of the checkpoint */
+    ST_AHEAD = 2 << 20,       /* bytes of a segment that are written out ahead of the checkpoint */
 };
 
 struct st_dir;
@@ -98,7 +98,7 @@ struct st_seg {
 
     atomic_uint dirty; /* written since its last sync: in dir->dirty, holding a reference; its file stays open */
     struct st_seg *dirty_next;
-    uint64_t ahead; /* under wmu: a sync ahead of the checkpoint was asked for up to here */
+    uint64_t ahead; /* under wmu: writing out ahead of the checkpoint was asked for up to here */
     struct st_seg *ahead_next;
     uint32_t ahead_queued; /* under store->mu */
     atomic_uint doomed;    /* out of its partition */
@@ -235,7 +235,7 @@ struct chronik_store {
     struct st_seg *doomed_new; /* out of every partition, still in a manifest */
     struct st_seg *doomed;     /* in no manifest: files may go once nobody pins them */
     struct st_flush *flushes;  /* waiting for the next checkpoint */
-    struct st_seg *ahead;      /* to sync ahead of the checkpoint; each with a reference */
+    struct st_seg *ahead;      /* to write out ahead of the checkpoint; each with a reference */
 
     pthread_mutex_t imu;
     struct st_idx_chunk *chunks; /* ST_IDX_KEPT of them; NULL before the first */
@@ -450,7 +450,7 @@ void part_cut_suffix(chronik_store_part *p, const struct wal_suffix *w);
 /* ---- checkpoint.c ---- */
 void ckpt_kick(chronik_store *s);   /* soon */
 void ckpt_resume(chronik_store *s); /* s->hold is over */
-/* After an append in group mode: lets a segment that gathered ST_AHEAD bytes be synced early. wmu held. */
+/* After an append in group mode: lets a segment that gathered ST_AHEAD bytes be written out early. wmu held. */
 void ckpt_ahead(struct st_seg *g);
 int32_t st_flush(chronik_store *s, struct chronik_done done);
 void ckpt_init(chronik_store *s);
