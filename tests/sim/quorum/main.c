@@ -22,6 +22,7 @@ static struct options {
     void (*scene)(void); /* NULL: random trouble */
     int harm;            /* 0: drawn */
     uint64_t rounds;     /* 0: as drawn */
+    unsigned switches;   /* permille; 0: drawn */
     bool plain;          /* no shorter run is looked for */
     bool some;           /* only these faults */
     uint32_t only[STORY_MOST], n_only;
@@ -179,6 +180,8 @@ static void begin(uint64_t seed, int nodes, int first)
     for (int i = 0; i < q.n; i++)
         node_init(&q.nodes[i], i + 1);
     q.switches = sim_rand(q.w, 2) ? (unsigned)sim_rand(q.w, 300) : 0;
+    if (opt.switches)
+        q.switches = opt.switches;
     unsigned torn = sim_rand(q.w, 2) ? (unsigned)sim_rand(q.w, 300) : 0;
     for (int i = 0; i < q.n; i++)
         sim_disk_tear(q.nodes[i].os, torn);
@@ -296,8 +299,9 @@ static bool parse(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         char *end = argv[i];
         bool last = i + 1 == argc;
-        if (!last && (strcmp(argv[i], "--nodes") == 0 || strcmp(argv[i], "--harm") == 0 ||
-                      strcmp(argv[i], "--mutant") == 0 || strcmp(argv[i], "--scene") == 0))
+        if (!last &&
+            (strcmp(argv[i], "--nodes") == 0 || strcmp(argv[i], "--harm") == 0 || strcmp(argv[i], "--mutant") == 0 ||
+             strcmp(argv[i], "--scene") == 0 || strcmp(argv[i], "--switches") == 0))
             remember(argv[i], argv[i + 1]);
         if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
             opt.from = opt.to = strtoull(argv[++i], &end, 10);
@@ -316,6 +320,10 @@ static bool parse(int argc, char **argv)
         } else if (strcmp(argv[i], "--harm") == 0 && i + 1 < argc) {
             opt.harm = harm_named(argv[++i]);
             if (!opt.harm)
+                return false;
+        } else if (strcmp(argv[i], "--switches") == 0 && i + 1 < argc) {
+            opt.switches = (unsigned)strtoul(argv[++i], &end, 10);
+            if (*end)
                 return false;
         } else if (strcmp(argv[i], "--plain") == 0) {
             opt.plain = true;
@@ -340,7 +348,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv)) {
         fputs(
             "usage: quorum-sim [--seeds A-B] [--nodes N] [--harm fail|rot|astray|old] [--mutant NAME] [--scene NAME]\n"
-            "                  [--rounds N] [--faults none|N,N,...] [--plain]\n",
+            "                  [--rounds N] [--faults none|N,N,...] [--switches PERMILLE] [--plain]\n",
             stderr);
         return 2;
     }

@@ -487,6 +487,7 @@ static void d4_a_large_snapshot_cut_at_any_boundary_of_a_chunk_is_installed_whol
     X(half_a_snapshot_of_a_former_leader_keeps_no_other_out, 3)                                                        \
     X(who_waits_to_be_added_notices_that_all_machines_were_off, 4)                                                     \
     X(a_leader_whom_no_setting_names_can_add_a_node, 5)                                                                \
+    X(a_snapshot_brings_the_group_of_its_own_entry, 3)                                                                 \
     X(nobody_campaigns_before_it_has_tried_every_voter, 3)                                                             \
     X(a_new_leader_answers_no_read_before_an_entry_of_its_own_is_committed, 3)
 

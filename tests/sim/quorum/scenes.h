@@ -17,6 +17,7 @@ void a_snapshot_whose_answer_is_lost_is_answered_again(void);
 void half_a_snapshot_of_a_former_leader_keeps_no_other_out(void);
 void who_waits_to_be_added_notices_that_all_machines_were_off(void);
 void a_leader_whom_no_setting_names_can_add_a_node(void);
+void a_snapshot_brings_the_group_of_its_own_entry(void);
 void nobody_campaigns_before_it_has_tried_every_voter(void);
 void a_new_leader_answers_no_read_before_an_entry_of_its_own_is_committed(void);
 

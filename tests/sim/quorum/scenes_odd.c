@@ -145,3 +145,36 @@ void a_new_leader_answers_no_read_before_an_entry_of_its_own_is_committed(void)
     }
     scene_check_all();
 }
+
+static void on_snapshot(void *arg, int32_t rc)
+{
+}
+
+static void ask_snapshot(void *arg)
+{
+    meta_snapshot(((struct node *)arg)->m, (struct chronik_done){on_snapshot, NULL});
+}
+
+/* The group changes behind the last command, then all make a snapshot and start anew from it. */
+void a_snapshot_brings_the_group_of_its_own_entry(void)
+{
+    struct node *leader = operator_leader(), *a = scene_follower(0), *b = scene_follower(1);
+    for (int i = 0; i < 5; i++)
+        client_topic(leader);
+    quorum_rest("after some topics");
+    scene_asks(a, CHRONIK_META_DEMOTE, b->id, 0, CHRONIK_DONE);
+    for (int i = 0; i < q.n && !q.why[0]; i++)
+        sim_call(q.nodes[i].os, ask_snapshot, &q.nodes[i]);
+    quorum_run(30 * SIM_MS);
+    for (int i = 0; i < q.n && !q.why[0]; i++) { /* alone, each knows no more than its disk says */
+        sim_net_isolate(q.nodes[i].os, true);
+        node_kill(&q.nodes[i], sim_rand(q.w, 2) == 0);
+        node_restart(&q.nodes[i]);
+        quorum_run(200 * SIM_MS);
+    }
+    for (int i = 0; i < q.n; i++)
+        sim_net_isolate(q.nodes[i].os, false);
+    quorum_rest("after all started from their snapshots");
+    scene_wants(2, 1);
+    scene_check_all();
+}
