@@ -79,3 +79,15 @@ int32_t util_touch_size(const struct chronik_host *h, struct chronik_file *f)
         r = h->file_truncate(f, size);
     return r;
 }
+
+int32_t util_folder(const struct chronik_host *h, uint32_t dir, const char *folder, struct errtext *e)
+{
+    int32_t rc = h->dir_make(h->ctx, dir, folder);
+    if (rc == CHRONIK_E_EXISTS)
+        return CHRONIK_DONE;
+    if (rc > 0)
+        rc = h->dir_sync(h->ctx, dir, "");
+    return rc < 0 ? errtext_set(e, rc, "%s: the folder cannot be made in data directory %u: %s", folder, dir,
+                                util_code_text(rc))
+                  : rc;
+}

@@ -42,6 +42,9 @@ void util_log(const struct chronik_host *h, int32_t level, const char *fmt, ...)
 /* The full name of a path in a data directory, for messages: each directory has one of that name. */
 void util_where(char *out, uint64_t n, const struct chronik_host *h, uint32_t dir, const char *path);
 
+/* The folder of a module in a data directory: made, durably, when it is missing. */
+int32_t util_folder(const struct chronik_host *h, uint32_t dir, const char *folder, struct errtext *e);
+
 /* Writes `n` bytes at `offset`. */
 int32_t util_write(const struct chronik_host *h, struct chronik_file *f, const void *p, uint64_t n, uint64_t offset);
 

@@ -19,18 +19,6 @@ static int32_t scan(void *arg, const struct reclog_record *r)
     return 0;
 }
 
-static int32_t make_folder(chronik_meta *m)
-{
-    int32_t rc = m->host.dir_make(m->host.ctx, m->cfg.dir, LOCAL_FOLDER);
-    if (rc == CHRONIK_E_EXISTS)
-        return CHRONIK_DONE;
-    if (rc > 0)
-        rc = m->host.dir_sync(m->host.ctx, m->cfg.dir, "");
-    return rc < 0 ? errtext_set(&m->error, rc, "%s: the folder cannot be made in data directory %u: %s", LOCAL_FOLDER,
-                                m->cfg.dir, util_code_text(rc))
-                  : rc;
-}
-
 /* Which of checkpoint, snapshot and log leads to the present state. */
 static int32_t choose(chronik_meta *m)
 {
@@ -64,7 +52,7 @@ static int32_t choose(chronik_meta *m)
 
 static void open_log(chronik_meta *m)
 {
-    if (make_folder(m) < 0 || local_snapshot_load(m, &m->error) < 0)
+    if (util_folder(&m->host, m->cfg.dir, LOCAL_FOLDER, &m->error) < 0 || local_snapshot_load(m, &m->error) < 0)
         return;
     uint64_t snap = m->have_snapshot ? m->snapshot.pos.index : 0;
     struct reclog_config cfg = {.host = &m->host,

@@ -12,18 +12,6 @@ enum { FULL_MS = 1000 };
 
 /* ---- the worker ---- */
 
-static int32_t make_folder(chronik_meta *m)
-{
-    int32_t rc = m->host.dir_make(m->host.ctx, m->cfg.dir, RAFT_FOLDER);
-    if (rc == CHRONIK_E_EXISTS)
-        return CHRONIK_DONE;
-    if (rc > 0)
-        rc = m->host.dir_sync(m->host.ctx, m->cfg.dir, "");
-    return rc < 0 ? errtext_set(&m->error, rc, "%s: the folder cannot be made in data directory %u: %s", RAFT_FOLDER,
-                                m->cfg.dir, util_code_text(rc))
-                  : rc;
-}
-
 void start_draw(chronik_meta *m, struct chronik_uuid *id)
 {
     m->host.random(m->host.ctx, id->b, sizeof id->b);
@@ -105,7 +93,7 @@ static int32_t check(chronik_meta *m)
 
 static int32_t open_all(chronik_meta *m)
 {
-    if (make_folder(m) < 0)
+    if (util_folder(&m->host, m->cfg.dir, RAFT_FOLDER, &m->error) < 0)
         return m->error.code;
     int32_t rc = identity_load(m, &m->error);
     if (rc == CHRONIK_E_NOTFOUND)

@@ -8,23 +8,13 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import groups  # noqa: E402
-from groups import Connection, text  # noqa: E402
+from groups import ask, text  # noqa: E402
 from harness import Tests, check, consume, produce, wait_for  # noqa: E402
 
 tests = Tests()
 ALTER, DESCRIBE = 34, 35
 groups.VERSION.update({ALTER: 1, DESCRIBE: 1})
 LOG_DIR_NOT_FOUND, UNKNOWN_TOPIC_OR_PARTITION = 57, 3
-
-
-def ask(broker, key, body):
-    c = Connection(broker)
-    c.put(key, body)
-    c.flush()
-    answer = c.get()
-    c.close()
-    answer.number("i")  # throttle time
-    return answer
 
 
 def move(broker, path, topic):

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import groups  # noqa: E402
-from groups import Connection, text  # noqa: E402
+from groups import ask, text  # noqa: E402
 from harness import Failed, Tests, check, consume, kcat, produce  # noqa: E402
 
 tests = Tests()
@@ -17,16 +17,6 @@ TOPIC, BROKER = 2, 4
 SET, DELETE = 0, 1
 OF_TOPIC, OF_BROKER, OF_ALL, STATIC, DEFAULT = 1, 2, 3, 4, 5
 NONE, INVALID_REQUEST = 0, 42
-
-
-def ask(broker, key, body):
-    c = Connection(broker)
-    c.put(key, body)
-    c.flush()
-    answer = c.get()
-    c.close()
-    answer.number("i")  # throttle time
-    return answer
 
 
 def alter(broker, kind, name, key, value):

@@ -119,6 +119,17 @@ class Member:
         return a.number("h")
 
 
+def ask(broker, key, body):
+    """One request on a connection of its own; the answer behind its throttle time."""
+    c = Connection(broker)
+    c.put(key, body)
+    c.flush()
+    answer = c.get()
+    c.close()
+    answer.number("i")
+    return answer
+
+
 def flush(members):
     for c in {m.connection for m in members}:
         c.flush()
