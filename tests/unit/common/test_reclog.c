@@ -305,7 +305,7 @@ START_TEST(d2_a_log_cut_between_groups_below_its_owners_checkpoint_refuses_the_s
 }
 END_TEST
 
-/* Where group number `n` of the only file begins, and where the last one ends. */
+/* Where group number `n` of the only file begins. */
 static size_t group_place(const uint8_t *p, size_t n_bytes, int n)
 {
     size_t at = 512;
@@ -321,13 +321,12 @@ START_TEST(d2_a_log_file_that_was_cut_short_refuses_the_start_wherever_a_group_m
     char path[128];
     uint8_t *p;
     ck_assert_int_gt(rig_open(&r, 0), 0);
-    rig_fill(&r, 1, 8, 1); /* a group each, then the mark */
+    rig_fill(&r, 1, 8, 1); /* a group each, and marks, as many as there was time for */
     rig_close(&r);
     snprintf(path, sizeof path, "%s/log/00000000.log", root);
-    size_t n = slurp(path, &p), fourth = group_place(p, n, 3), end = group_place(p, n, 8);
-    ck_assert_uint_eq(end, n); /* eight groups */
-    for (end = n; p[end - 1] == 0; end--)
-        ;
+    size_t n = slurp(path, &p), fourth = group_place(p, n, 3), end = n;
+    while (p[end - 1] == 0)
+        end--;
     end = (end + 511) / 512 * 512;
     size_t cuts[] = {fourth, fourth + 30, fourth + 100, end};
     for (size_t i = 0; i < ARRAY_LEN(cuts); i++) {
