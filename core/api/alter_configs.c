@@ -2,6 +2,7 @@
  * (44), which sets, deletes, or changes single ones as lists (KIP-339). Both are one list of changes a resource. */
 #include "api/rows.h"
 #include "api/config_resource.h"
+#include "api/repeats.h"
 
 struct altered {
     struct config_alteration a;
@@ -33,23 +34,29 @@ static struct request *begin(struct api_req *r, int32_t n, void (*end)(struct ga
     return q;
 }
 
-static bool named_twice(const struct request *q, int32_t i)
+/* How often each resource is named; 0: it was named before. */
+static const int32_t *count_names(const struct request *q)
 {
-    for (int32_t k = 0; k < q->n; k++)
-        if (k != i && q->v[k].type == q->v[i].type && wire_str_eq(q->v[k].name, q->v[i].name))
-            return true;
-    return false;
+    struct repeat_key *keys = repeats_new(q->g.r, q->n);
+    for (int32_t i = 0; keys && i < q->n; i++)
+        keys[i] = (struct repeat_key){.name = q->v[i].name, .number = q->v[i].type};
+    return repeats_count(q->g.r, keys, q->n);
 }
 
 static void run(struct request *q, bool replace, bool validate_only)
 {
+    const int32_t *times = count_names(q);
+    if (!times) {
+        api_no_memory(q->g.r, "out of memory for a request");
+        return;
+    }
     const struct meta_image *image = api_image(q->g.r);
     for (int32_t i = 0; i < q->n; i++) {
         struct altered *o = &q->v[i];
         o->message.n = -1;
         o->a.error = &o->error;
         o->a.message = &o->message;
-        if (named_twice(q, i)) {
+        if (times[i] != 1) {
             o->error = KAFKA_INVALID_REQUEST;
             o->message = wire_str("Each resource must appear at most once.");
         } else if (!o->changes) {

@@ -2,6 +2,7 @@
 #include "api/config_resource.h"
 
 #include "api/meta_topic.h"
+#include "api/repeats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,13 +113,20 @@ static int16_t alter_list(struct alter *a, const char *key, const char *change, 
 /* What is wrong with the request's form, before any setting is looked at; NULL when nothing is. */
 static const char *malformed(struct api_req *r, const struct config_change *v, int32_t n)
 {
+    enum { TOLD = 64 }; /* keys that a message names at most */
     const char *nulls = NULL;
+    int32_t told = 0;
+    struct repeat_key *keys = repeats_new(r, n);
+    for (int32_t i = 0; keys && i < n; i++)
+        keys[i].name = v[i].name;
+    const int32_t *times = repeats_count(r, keys, n);
+    if (!times)
+        return "The broker is out of memory for this request; try again with fewer settings.";
     for (int32_t i = 0; i < n; i++)
-        for (int32_t k = 0; k < i; k++)
-            if (wire_str_eq(v[i].name, v[k].name))
-                return "Error due to duplicate config keys";
+        if (times[i] == 0)
+            return "Error due to duplicate config keys";
     for (int32_t i = 0; i < n; i++)
-        if (v[i].operation != ALTER_DELETE && v[i].value.n < 0)
+        if (v[i].operation != ALTER_DELETE && v[i].value.n < 0 && told++ < TOLD)
             nulls =
                 arena_printf(&r->arena, "%s%s%.*s", nulls ? nulls : "", nulls ? ", " : "", v[i].name.n, v[i].name.p);
     return nulls ? arena_printf(&r->arena, "Null value not supported for : %s", nulls) : NULL;

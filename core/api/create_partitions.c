@@ -1,6 +1,7 @@
 /* create_partitions.c: CreatePartitions (37): more partitions for topics, never fewer. */
 #include "api/rows.h"
 #include "api/gather.h"
+#include "api/repeats.h"
 #include "api/meta_topic.h"
 #include "api/topic_spec.h"
 
@@ -14,6 +15,7 @@ struct create_partitions {
     const struct wire_create_partitions_request *q;
     struct wire_create_partitions_response resp;
     struct growth *v;
+    const int32_t *times;
 };
 
 static void end(struct gather *g)
@@ -62,24 +64,21 @@ static const struct meta_assignment *assign(struct api_req *r, const struct meta
     return out;
 }
 
-/* How often topic i is named: 0 when it was named before i. */
-static int named(const struct wire_create_partitions_request *q, int32_t i)
+/* How often each topic is named; 0: it was named before. */
+static const int32_t *count_names(struct api_req *r, const struct wire_create_partitions_request *q)
 {
-    int n = 0;
-    for (int32_t k = 0; k < q->topics.n; k++)
-        if (wire_str_eq(q->topics.v[k].name, q->topics.v[i].name)) {
-            if (k < i)
-                return 0;
-            n++;
-        }
-    return n;
+    int32_t n = (int32_t)max_i64(q->topics.n, 0);
+    struct repeat_key *keys = repeats_new(r, n);
+    for (int32_t i = 0; keys && i < n; i++)
+        keys[i].name = q->topics.v[i].name;
+    return repeats_count(r, keys, n);
 }
 
 static void begin_one(struct create_partitions *c, const struct meta_image *image, int32_t i)
 {
     struct api_req *r = c->g.r;
     const struct wire_create_partitions_request_topic *q = &c->q->topics.v[i];
-    int times = named(c->q, i);
+    int32_t times = c->times[i];
     if (times == 0)
         return; /* one answer a name */
     struct wire_create_partitions_response_topic_result *a = &c->resp.results.v[c->resp.results.n++];
@@ -132,8 +131,9 @@ static void handle(struct api_req *r, const void *body)
         c->resp = wire_create_partitions_response_default;
         c->resp.results.v = api_array(r, struct wire_create_partitions_response_topic_result, n);
         c->v = api_array(r, struct growth, n);
+        c->times = count_names(r, q);
     }
-    if (!c || !c->resp.results.v || !c->v) {
+    if (!c || !c->resp.results.v || !c->v || !c->times) {
         api_no_memory(r, "out of memory for a request");
         return;
     }

@@ -2,6 +2,7 @@
  * node, their partitions are open: a client that writes at once finds its leader. */
 #include "api/rows.h"
 #include "api/api.h"
+#include "api/repeats.h"
 #include "api/topic_spec.h"
 
 struct creation {
@@ -19,6 +20,7 @@ struct create_topics {
     const struct wire_create_topics_request *q;
     struct wire_create_topics_response resp;
     struct creation *v;
+    const int32_t *times; /* each is named */
     int32_t n, pending;
     bool over; /* its time: do not wait for partitions to open */
 };
@@ -87,19 +89,22 @@ static int16_t read_assignment(struct api_req *r, const struct meta_image *image
                                const char **why)
 {
     struct meta_assignment *a = api_array(r, struct meta_assignment, t->assignments.n);
+    struct repeat_key *keys = repeats_new(r, t->assignments.n);
     bool gap = false;
     int32_t expected = -1;
-    if (!a)
+    for (int32_t i = 0; keys && i < t->assignments.n; i++)
+        keys[i].number = t->assignments.v[i].partition_index;
+    const int32_t *times = repeats_count(r, keys, t->assignments.n);
+    if (!a || !times)
         return KAFKA_UNKNOWN_SERVER_ERROR;
     for (int32_t i = 0; i < t->assignments.n; i++) {
         const struct wire_create_topics_request_creatable_replica_assignment *w = &t->assignments.v[i];
         struct meta_assignment one = {.replicas = w->broker_ids.v, .n_replicas = (uint32_t)max_i64(w->broker_ids.n, 0)};
-        for (int32_t k = 0; k < i; k++)
-            if (t->assignments.v[k].partition_index == w->partition_index) {
-                *why = arena_printf(&r->arena, "Found multiple manual partition assignments for partition %d",
-                                    w->partition_index);
-                return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-            }
+        if (times[i] == 0) {
+            *why = arena_printf(&r->arena, "Found multiple manual partition assignments for partition %d",
+                                w->partition_index);
+            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
+        }
         int16_t rc = topic_check_replicas(r, image, &one, expected, why);
         if (rc != KAFKA_NONE)
             return rc;
@@ -125,7 +130,12 @@ static int16_t read_spec(struct api_req *r, const struct meta_image *image,
 {
     *s = (struct topic_spec){.name = t->name, .n_partitions = t->num_partitions, .replication = t->replication_factor};
     struct meta_kv *kv = api_array(r, struct meta_kv, t->configs.n);
-    if (!kv)
+    struct repeat_key *keys = repeats_new(r, t->configs.n);
+    int32_t last = t->configs.n - 1; /* of a name the last value counts: they are looked at from there */
+    for (int32_t i = 0; keys && i <= last; i++)
+        keys[i].name = t->configs.v[last - i].name;
+    const int32_t *times = repeats_count(r, keys, t->configs.n);
+    if (!kv || !times)
         return KAFKA_UNKNOWN_SERVER_ERROR;
     s->configs = kv;
     for (int32_t i = 0; i < t->configs.n; i++) {
@@ -136,11 +146,8 @@ static int16_t read_spec(struct api_req *r, const struct meta_image *image,
             *why = arena_printf(&r->arena, "Null value not supported for topic configs: %s", one.key);
             return KAFKA_INVALID_CONFIG;
         }
-        uint32_t at = 0; /* the last value of a name counts */
-        while (at < s->n_configs && strcmp(kv[at].key, one.key) != 0)
-            at++;
-        kv[at] = one;
-        s->n_configs += at == s->n_configs;
+        if (times[last - i])
+            kv[s->n_configs++] = one;
     }
     int16_t rc = topic_check_configs(r, s, why);
     if (rc != KAFKA_NONE || t->assignments.n <= 0)
@@ -156,17 +163,14 @@ static int16_t read_spec(struct api_req *r, const struct meta_image *image,
     return read_assignment(r, image, t, s, why);
 }
 
-/* How often topic i is named: 0 when it was named before i. */
-static int named(const struct wire_create_topics_request *q, int32_t i)
+/* How often each topic is named; 0: it was named before. */
+static const int32_t *count_names(struct api_req *r, const struct wire_create_topics_request *q)
 {
-    int n = 0;
-    for (int32_t k = 0; k < q->topics.n; k++)
-        if (wire_str_eq(q->topics.v[k].name, q->topics.v[i].name)) {
-            if (k < i)
-                return 0;
-            n++;
-        }
-    return n;
+    int32_t n = (int32_t)max_i64(q->topics.n, 0);
+    struct repeat_key *keys = repeats_new(r, n);
+    for (int32_t i = 0; keys && i < n; i++)
+        keys[i].name = q->topics.v[i].name;
+    return repeats_count(r, keys, n);
 }
 
 struct describe {
@@ -211,7 +215,7 @@ static void begin_one(struct create_topics *c, const struct meta_image *image, i
     struct api_req *r = c->r;
     struct creation *t = &c->v[i];
     const char *why = NULL;
-    int times = named(c->q, i);
+    int32_t times = c->times[i];
     if (times == 0)
         return; /* one answer a name */
     t->all = c;
@@ -270,8 +274,9 @@ static void handle(struct api_req *r, const void *body)
         c->resp = wire_create_topics_response_default;
         c->resp.topics.v = api_array(r, struct wire_create_topics_response_creatable_topic_result, c->n);
         c->v = api_array(r, struct creation, c->n);
+        c->times = count_names(r, c->q);
     }
-    if (!c || !c->resp.topics.v || !c->v) {
+    if (!c || !c->resp.topics.v || !c->v || !c->times) {
         api_no_memory(r, "out of memory for a request");
         return;
     }

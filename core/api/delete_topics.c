@@ -3,6 +3,7 @@
 #include "api/rows.h"
 #include "api/gather.h"
 #include "api/meta_topic.h"
+#include "api/repeats.h"
 
 struct deletion {
     struct gather_proposal p;
@@ -15,7 +16,8 @@ struct delete_topics {
     struct deletion *v;
     struct wire_str *names; /* null: by id */
     struct chronik_uuid *ids;
-    int32_t n; /* asked for */
+    const int32_t *times; /* each is named */
+    int32_t n, n_by_id;   /* asked for; of them, by id */
 };
 
 static void end(struct gather *g)
@@ -64,24 +66,21 @@ static const struct meta_topic *find(struct api_req *r, const struct meta_image 
     return t;
 }
 
-/* How often topic i is named in the way it is named: 0 when it was named before i. */
-static int named(const struct delete_topics *d, int32_t i)
+/* How often each topic is named in the way it is named; 0: it was named before. */
+static const int32_t *count_names(struct api_req *r, const struct delete_topics *d)
 {
-    int n = 0;
-    for (int32_t k = 0; k < d->n; k++)
-        if (d->names[i].n < 0 ? d->names[k].n < 0 && meta_uuid_eq(&d->ids[i], &d->ids[k])
-                              : wire_str_eq(d->names[i], d->names[k])) {
-            if (k < i)
-                return 0;
-            n++;
-        }
-    return n;
+    struct repeat_key *keys = repeats_new(r, d->n);
+    for (int32_t i = 0; keys && i < d->n; i++) {
+        keys[i].name = d->names[i];
+        keys[i].id = d->names[i].n < 0 ? &d->ids[i] : NULL;
+    }
+    return repeats_count(r, keys, d->n);
 }
 
 /* The topic of a name is also asked for by its id. */
 static bool by_id_too(const struct delete_topics *d, const struct chronik_uuid *id)
 {
-    for (int32_t k = 0; k < d->n; k++)
+    for (int32_t k = 0; d->n_by_id && k < d->n; k++)
         if (d->names[k].n < 0 && meta_uuid_eq(&d->ids[k], id))
             return true;
     return false;
@@ -89,7 +88,7 @@ static bool by_id_too(const struct delete_topics *d, const struct chronik_uuid *
 
 static bool by_name_too(const struct delete_topics *d, const struct meta_topic *t)
 {
-    for (int32_t k = 0; k < d->n; k++)
+    for (int32_t k = 0; d->n_by_id < d->n && k < d->n; k++)
         if (wire_str_eq(d->names[k], (struct wire_str){t->name, t->name_len}))
             return true;
     return false;
@@ -99,7 +98,7 @@ static void begin_one(struct delete_topics *d, const struct meta_image *image, i
 {
     struct api_req *r = d->g.r;
     bool by_id = d->names[i].n < 0;
-    int times = by_id || meta_uuid_zero(&d->ids[i]) ? named(d, i) : 1;
+    int32_t times = by_id || meta_uuid_zero(&d->ids[i]) ? d->times[i] : 1;
     if (times == 0)
         return; /* one answer a topic */
     struct wire_delete_topics_response_deletable_topic_result *a = &d->resp.responses.v[d->resp.responses.n++];
@@ -157,6 +156,12 @@ static void handle(struct api_req *r, const void *body)
         d->names[i] = r->version >= 6 ? q->topics.v[i].name : q->topic_names.v[i];
         if (r->version >= 6)
             d->ids[i] = q->topics.v[i].topic_id;
+        d->n_by_id += d->names[i].n < 0;
+    }
+    d->times = count_names(r, d);
+    if (!d->times) {
+        api_no_memory(r, "out of memory for a request");
+        return;
     }
     d->g = (struct gather){.r = r, .pending = 1, .end = end};
     const struct meta_image *image = api_image(r);

@@ -2,6 +2,7 @@
 #include "api/rows.h"
 #include "api/api.h"
 #include "api/meta_topic.h"
+#include "api/repeats.h"
 
 struct lookup {
     struct part *part; /* NULL: __meta */
@@ -58,23 +59,15 @@ static int16_t find(struct api_req *r, const struct wire_str *topic,
     return rc;
 }
 
-/* How often a partition is asked for: 0 when it was before, in this or another entry of its topic. */
-static int asked(const struct wire_list_offsets_request *q, int32_t topic, int32_t partition)
+/* How often each partition is asked for, over all entries of its topic; 0: it was asked for before. */
+static const int32_t *count_asked(struct api_req *r, const struct wire_list_offsets_request *q, int32_t total)
 {
-    int n = 0;
-    for (int32_t i = 0; i < q->topics.n; i++) {
-        if (!wire_str_eq(q->topics.v[i].name, q->topics.v[topic].name))
-            continue;
-        for (int32_t k = 0; k < q->topics.v[i].partitions.n; k++) {
-            if (q->topics.v[i].partitions.v[k].partition_index !=
-                q->topics.v[topic].partitions.v[partition].partition_index)
-                continue;
-            if (i < topic || (i == topic && k < partition))
-                return 0;
-            n++;
-        }
-    }
-    return n;
+    struct repeat_key *keys = repeats_new(r, total), *next = keys;
+    for (int32_t i = 0; keys && i < q->topics.n; i++)
+        for (int32_t k = 0; k < q->topics.v[i].partitions.n; k++)
+            *next++ = (struct repeat_key){.name = q->topics.v[i].name,
+                                          .number = q->topics.v[i].partitions.v[k].partition_index};
+    return repeats_count(r, keys, total);
 }
 
 static void answer(struct api_req *r)
@@ -92,7 +85,8 @@ static bool open_parts(struct api_req *r, const struct wire_list_offsets_request
         total += q->topics.v[i].partitions.n;
     l->v = api_array(r, struct lookup, total);
     l->resp.topics.v = api_array(r, struct wire_list_offsets_response_topic, q->topics.n);
-    if (!l->v || !l->resp.topics.v)
+    const int32_t *next = count_asked(r, q, total);
+    if (!l->v || !l->resp.topics.v || !next)
         return false;
     for (int32_t i = 0; i < q->topics.n; i++) {
         const struct wire_list_offsets_request_topic *t = &q->topics.v[i];
@@ -103,7 +97,7 @@ static bool open_parts(struct api_req *r, const struct wire_list_offsets_request
             return false;
         for (int32_t k = 0; k < t->partitions.n; k++) {
             const struct wire_list_offsets_request_partition *p = &t->partitions.v[k];
-            int times = total > 1 ? asked(q, i, k) : 1;
+            int32_t times = *next++;
             if (times == 0)
                 continue; /* one answer a partition */
             struct wire_list_offsets_response_partition *b = &a->partitions.v[a->partitions.n++];

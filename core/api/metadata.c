@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "api/authorized.h"
 #include "api/meta_topic.h"
+#include "api/repeats.h"
 #include "api/topic_spec.h"
 #include "base/uuid.h"
 
@@ -107,13 +108,13 @@ static const struct meta_topic *find(struct api_req *r, const struct asked *a, c
                 : meta_topic_by_id(a->image, id);
 }
 
-static bool asked_before(const struct wire_metadata_request *q, int32_t i)
+/* How often each topic is asked for; 0: it was asked for before. */
+static const int32_t *count_asked(struct api_req *r, const struct wire_metadata_request *q)
 {
-    for (int32_t k = 0; k < i; k++)
-        if (wire_str_eq(q->topics.v[k].name, q->topics.v[i].name) &&
-            meta_uuid_eq(&q->topics.v[k].topic_id, &q->topics.v[i].topic_id))
-            return true;
-    return false;
+    struct repeat_key *keys = repeats_new(r, q->topics.n);
+    for (int32_t i = 0; keys && i < q->topics.n; i++)
+        keys[i] = (struct repeat_key){.name = q->topics.v[i].name, .id = &q->topics.v[i].topic_id};
+    return repeats_count(r, keys, q->topics.n);
 }
 
 static bool fill_asked(struct api_req *r, struct asked *a)
@@ -122,13 +123,14 @@ static bool fill_asked(struct api_req *r, struct asked *a)
     bool create = (r->version < 4 || q->allow_auto_topic_creation) &&
                   config_bool(r->api->c.config, CFG_AUTO_CREATE_TOPICS_ENABLE);
     a->resp.topics.v = api_array(r, struct wire_metadata_response_topic, q->topics.n);
-    if (!a->resp.topics.v)
+    const int32_t *times = count_asked(r, q);
+    if (!a->resp.topics.v || !times)
         return false;
     for (int32_t i = 0; i < q->topics.n; i++) {
         struct wire_str name = q->topics.v[i].name;
         const struct chronik_uuid *id = &q->topics.v[i].topic_id;
         bool by_id = r->version >= 10 && !meta_uuid_zero(id);
-        if (asked_before(q, i))
+        if (times[i] == 0)
             continue; /* one answer a topic */
         const struct meta_topic *t = find(r, a, by_id ? NULL : &name, id);
         if (t) {

@@ -79,6 +79,8 @@ static bool check(struct offset_delete *d)
         return false;
     const struct meta_image *image = api_image(r);
     for (int32_t i = 0; i < q->topics.n; i++) {
+        if (q->topics.v[i].partitions.n <= 0)
+            continue; /* nothing to tell of it */
         struct wire_offset_delete_response_topic *a = &d->resp.topics.v[d->resp.topics.n++];
         a->name = q->topics.v[i].name;
         a->partitions.v = parts;

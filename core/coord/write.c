@@ -255,7 +255,7 @@ static void deletion_written(struct group *g, struct write *w, int16_t code, str
         group_set_text(&g->protocol_type, NULL);
     }
     if (w->deletion)
-        coord_deleted(w->deletion, w->delete_at, gone ? KAFKA_NONE : code, t);
+        coord_deleted(w->deletion, w->delete_at, gone ? KAFKA_NONE : answer_code(code), t);
 }
 
 static void written(struct write *w, int16_t code, struct todo *t)
@@ -275,7 +275,7 @@ static void written(struct write *w, int16_t code, struct todo *t)
             coord_arm(g->slot, &g->join_timer, COORD_RETRY_MS);
         break;
     case WRITE_DELETE:
-        deletion_written(g, w, w->deletion ? answer_code(code) : code, t);
+        deletion_written(g, w, code, t);
         break;
     }
     send_next(g, t);

@@ -631,6 +631,28 @@ START_TEST(groups_are_listed_by_state_and_type_and_deleted_when_empty)
 }
 END_TEST
 
+START_TEST(a_group_that_nobody_has_joined_yet_is_deleted_and_each_group_is_told_once)
+{
+    begin(0);
+    m[0].join_v = 9;
+    int32_t sent = gm_join_send(&m[0]); /* is given an id, and does not come back with it */
+    ck_assert_int_eq(gm_join_recv(&m[0], sent, SIM_S), KAFKA_MEMBER_ID_REQUIRED);
+    struct wire_str ids[] = {wire_str("nothing"), wire_str("g"), wire_str("g"), wire_str("nothing")};
+    struct wire_delete_groups_request q = wire_delete_groups_request_default;
+    struct wire_delete_groups_response a;
+    q.groups_names.v = ids;
+    q.groups_names.n = 4;
+    cli_call(&admin, WIRE_API_DELETE_GROUPS, 2, &q, &a);
+    ck_assert_int_eq(a.results.n, 2);
+    ck_assert(wire_str_is(a.results.v[1].group_id, "g"));
+    ck_assert_int_eq(a.results.v[0].error_code, KAFKA_GROUP_ID_NOT_FOUND);
+    ck_assert_int_eq(a.results.v[1].error_code, KAFKA_NONE);
+    sent = gm_join_send(&m[0]);
+    ck_assert_int_eq(gm_join_recv(&m[0], sent, SIM_S), KAFKA_UNKNOWN_MEMBER_ID);
+    finish();
+}
+END_TEST
+
 START_TEST(a_group_is_described_with_its_members)
 {
     begin(_i);
@@ -710,6 +732,7 @@ int main(void)
     tcase_add_loop_test(t, a_static_member_with_other_protocols_makes_a_rebalance, 0, SEEDS);
     tcase_add_loop_test(t, an_operator_removes_a_static_member_by_its_instance, 0, SEEDS);
     tcase_add_loop_test(t, groups_are_listed_by_state_and_type_and_deleted_when_empty, 0, SEEDS);
+    tcase_add_test(t, a_group_that_nobody_has_joined_yet_is_deleted_and_each_group_is_told_once);
     tcase_add_loop_test(t, a_group_is_described_with_its_members, 0, SEEDS);
     tcase_add_loop_test(t, a_stop_answers_who_waits, 0, SEEDS);
     suite_add_tcase(s, t);

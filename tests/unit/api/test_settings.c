@@ -138,6 +138,41 @@ START_TEST(features_go_up_freely_and_down_only_when_told_so)
 }
 END_TEST
 
+/* Compared each with each they would take minutes, and the loop's other connections with them. */
+START_TEST(a_request_with_very_many_names_is_answered_and_the_repeated_ones_are_found)
+{
+    enum { N = 300000, LONGEST = 8 };
+    struct wire_incremental_alter_configs_request_resource *v = calloc(N, sizeof *v);
+    struct wire_metadata_request_topic *topics = calloc(N, sizeof *topics);
+    char(*names)[LONGEST] = calloc(N, sizeof *names);
+    struct wire_incremental_alter_configs_request q = {.resources = {v, N}};
+    struct wire_incremental_alter_configs_response a;
+    struct wire_metadata_request mq = wire_metadata_request_default;
+    struct wire_metadata_response ma;
+    begin(0);
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], LONGEST, "n%d", i == N - 1 ? 7 : i);
+        v[i] = (struct wire_incremental_alter_configs_request_resource){.resource_type = 2,
+                                                                        .resource_name = wire_str(names[i])};
+        topics[i].name = wire_str(names[i]);
+    }
+    cli_call(&one, WIRE_API_INCREMENTAL_ALTER_CONFIGS, 1, &q, &a);
+    ck_assert_int_eq(a.responses.n, N);
+    for (int i = 0; i < N; i++)
+        ck_assert_int_eq(a.responses.v[i].error_code,
+                         i == 7 || i == N - 1 ? KAFKA_INVALID_REQUEST : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    mq.topics.v = topics;
+    mq.topics.n = N;
+    mq.allow_auto_topic_creation = false;
+    cli_call(&one, WIRE_API_METADATA, 9, &mq, &ma);
+    ck_assert_int_eq(ma.topics.n, N - 1);
+    finish();
+    free(v);
+    free(topics);
+    free(names);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("settings");
@@ -146,6 +181,7 @@ int main(void)
     tcase_add_loop_test(t, an_altered_setting_is_in_effect_when_it_is_answered, 0, SEEDS);
     tcase_add_loop_test(t, retention_follows_an_altered_setting, 0, SEEDS);
     tcase_add_loop_test(t, features_go_up_freely_and_down_only_when_told_so, 0, SEEDS);
+    tcase_add_test(t, a_request_with_very_many_names_is_answered_and_the_repeated_ones_are_found);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
