@@ -92,6 +92,23 @@ class Side:
             self.drop()
             return {"connection": f"malformed: {e}"}
 
+    def begin(self, api, version, body):
+        """Sends a request on a connection of its own; what is returned waits for its answer."""
+        other = Side(self.peer)
+        other.connection = Connection(self.peer, "oracle")
+        other.connection.send(api, version, self.resolve(body))
+
+        def finish():
+            try:
+                return other.connection.answer(api, version)
+            except Closed:
+                return {"connection": "closed"}
+            except TimeoutError:
+                return {"connection": "no answer in time"}
+            finally:
+                other.drop()
+        return finish
+
     def drop(self):
         if self.connection:
             self.connection.close()
@@ -263,6 +280,10 @@ class Recorded(Side):
         self.now, answer = self.answers[key][at]
         return answer
 
+    def begin(self, api, version, body):
+        answer = self.ask(api, version, body)
+        return lambda: answer
+
     def settle(self, want):
         pass
 
@@ -298,18 +319,34 @@ class Oracle:
                 answers = [s.ask(api, version, body, **how) for s in self.sides]
         if answers[0].get("recording"):
             return answers
-        self.recording.setdefault(f"{api} {version} {short(body)}", []).append((self.kafka.now, answers[0]))
-        self.fields += len(flat(plain[0]))
-        for path, a, b in found:
-            key = (api, re.sub(r"\[[^]]*\]", "[]", path), str(a)[:160], str(b)[:160])
-            first = self.findings.setdefault(key, [0, f"{self.scene}: version {version}: {short(body)}", path])
-            first[0] += 1
+        self.note(api, version, body, answers[0], plain[0], found)
         if "connection" in answers[0] or "connection" in answers[1]:
             for s in self.sides:
                 s.drop()
         if api in CHANGES_TOPICS:
             for s, answer in zip(self.sides, answers):
                 s.settle(wanted(api, body, answer))
+        return answers
+
+    def note(self, api, version, body, answer, plain, found):
+        self.recording.setdefault(f"{api} {version} {short(body)}", []).append((self.kafka.now, answer))
+        self.fields += len(flat(plain))
+        for path, a, b in found:
+            key = (api, re.sub(r"\[[^]]*\]", "[]", path), str(a)[:160], str(b)[:160])
+            first = self.findings.setdefault(key, [0, f"{self.scene}: version {version}: {short(body)}", path])
+            first[0] += 1
+
+    def while_waiting(self, api, version, body, during):
+        """Asks both on connections of their own something that waits, and takes the answers when during() is over."""
+        self.count += 1
+        self.apis.setdefault(api, set()).add(version)
+        waiting = [s.begin(api, version, body) for s in self.sides]
+        during()
+        answers = [finish() for finish in waiting]
+        if not answers[0].get("recording"):
+            plain = [s.plain("", a) for s, a in zip(self.sides, answers)]
+            found = [d for d in compare(*plain) if not self.allowed.has(api, *d)]
+            self.note(api, version, body, answers[0], plain[0], found)
         return answers
 
     def all(self, api, body, versions=None):

@@ -128,11 +128,18 @@ class Connection:
 
     def ask(self, api, version, body, answered=True):
         """The decoded answer; Closed when the broker ends the connection."""
+        self.send(api, version, body)
+        return self.answer(api, version) if answered else {}
+
+    def send(self, api, version, body):
         self.correlation += 1
         try:
             self.socket.sendall(messages.request(api, version, self.correlation, self.client, body))
-            if not answered:
-                return {}
+        except (ConnectionError, BrokenPipeError) as e:
+            raise Closed() from e
+
+    def answer(self, api, version):
+        try:
             frame = self.receive(struct.unpack(">i", self.receive(4))[0])
         except (ConnectionError, BrokenPipeError) as e:
             raise Closed() from e

@@ -30,14 +30,15 @@ def run(o, options):
     import chance
     import scenes_admin
     import scenes_data
+    import scenes_group_edges
     import scenes_groups
     import scenes_topics
     keys = {k["api_key"] for k in o.chronik.ask("ApiVersions", 0, {})["api_keys"]}
     o.offered = {name for name, a in messages.APIS.items() if a.key in keys or options.record}
     scenes = scenes_topics.SCENES[:1] + scenes_topics.SCENES[1:] + scenes_data.SCENES + scenes_admin.SCENES + \
-        scenes_groups.SCENES
+        scenes_groups.SCENES + scenes_group_edges.SCENES
     for scene in scenes:
-        if options.scene and scene is not scenes[0] and options.scene not in scene.__name__:
+        if options.scene and scene is not scenes[0] and options.scene not in f"{scene.__module__}.{scene.__name__}":
             continue
         o.scene, since, before = scene.__name__, time.monotonic(), o.count
         scene(o)
