@@ -70,6 +70,16 @@ static void put_number(char *out, size_t n, const cJSON *o, const char *name)
         snprintf(out, n, "-");
 }
 
+/* 0: only the leader knows how far the others are. */
+static void put_match(char *out, size_t n, const cJSON *o)
+{
+    const cJSON *v = cJSON_GetObjectItem(o, "match");
+    if (cJSON_IsNumber(v) && v->valuedouble == 0)
+        snprintf(out, n, "-");
+    else
+        put_number(out, n, o, "match");
+}
+
 int meta_show_members(const struct options *o)
 {
     cJSON *all = ask(o, "GET", "/meta/members");
@@ -86,7 +96,7 @@ int meta_show_members(const struct options *o)
     {
         char node[24], match[24], heard[24];
         put_number(node, sizeof node, x, "node");
-        put_number(match, sizeof match, x, "match");
+        put_match(match, sizeof match, x);
         put_number(heard, sizeof heard, x, "heard_ms");
         print_row(&t, node, text_of(x, "kind"), cJSON_IsTrue(cJSON_GetObjectItem(x, "leader")) ? "yes" : "no",
                   text_of(x, "address"), match, heard, text_of(x, "replica"), text_of(x, "directory"));

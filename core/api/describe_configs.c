@@ -14,6 +14,7 @@ struct describe {
     struct wire_describe_configs_response_result *answer;
     int32_t cap;
     bool dynamic_only; /* the default of all brokers shows only what was altered */
+    bool read_only;
     bool failed;
 };
 
@@ -81,7 +82,7 @@ static void add(void *arg, const struct config_entry *e)
     *o = wire_describe_configs_response_resource_result_default;
     o->name = wire_str(e->setting->name);
     o->value = as_shown(d, e->setting, all ? all->value : e->value);
-    o->read_only = e->read_only;
+    o->read_only = e->read_only || d->read_only;
     o->config_source = config_source_wire(all ? all->source : e->source);
     o->is_sensitive = e->setting->sensitive;
     o->config_type = (int8_t)e->setting->type;
@@ -117,8 +118,12 @@ static void describe_one(struct describe *d, const struct meta_image *image)
     size_t n = (size_t)max_i64(name.n, 0);
     struct config_resource res;
     const char *why = NULL;
-    if (d->resource->resource_type == META_RES_TOPIC && meta_log_topic(d->r->api->meta_log, &name, NULL))
-        return; /* it has no settings */
+    if (d->resource->resource_type == META_RES_TOPIC && meta_log_topic(d->r->api->meta_log, &name, NULL)) {
+        /* Nobody can alter it, but tools take for granted that a topic has every setting. */
+        d->read_only = true;
+        list(d, CONFIG_TOPIC, NULL);
+        return;
+    }
     int16_t rc = config_resource_of(d->r, image, d->resource->resource_type, name, false, &res, &why);
     if (rc != KAFKA_NONE) {
         refuse(d, rc, why);

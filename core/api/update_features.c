@@ -64,7 +64,7 @@ static const char *refused(struct update_features *u, const struct meta_image *i
         return "A feature version cannot be less than 0.";
     if (!known)
         return arena_printf(mem, "Local controller %d does not support this feature.", u->g.r->api->c.node_id);
-    if ((f->max_version_level != 0 && f->max_version_level < known->min) || f->max_version_level > known->max)
+    if (f->max_version_level < known->min || f->max_version_level > known->max)
         return arena_printf(mem, "Local controller %d only supports versions %d-%d", u->g.r->api->c.node_id, known->min,
                             known->max);
     if (f->max_version_level < now && kind == UPGRADE)

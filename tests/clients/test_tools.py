@@ -55,6 +55,8 @@ def topics_are_created_described_altered_and_deleted(tools):
     equal("topics", tools("topics", "--list", "--exclude-internal").split(), ["alpha", "beta"])
     equal("under-replicated", tools("topics", "--describe", "--under-replicated-partitions"), "")
     equal("unavailable", tools("topics", "--describe", "--unavailable-partitions"), "")
+    says(tools("topics", "--describe", "--at-min-isr-partitions"), r"Topic: alpha\s+Partition: 0\s")
+    equal("under min isr", tools("topics", "--describe", "--under-min-isr-partitions"), "")
 
 
 @test

@@ -342,6 +342,30 @@ START_TEST(the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_co
 }
 END_TEST
 
+/* Kafka's tools look settings up in every topic that they are told of. */
+START_TEST(the_metadata_topic_shows_settings_that_nobody_can_alter)
+{
+    struct wire_describe_configs_request_resource res = wire_describe_configs_request_resource_default;
+    struct wire_describe_configs_request q = wire_describe_configs_request_default;
+    struct wire_describe_configs_response a;
+    struct wire_str key = wire_str("min.insync.replicas");
+    begin_with_topic(0);
+    res.resource_type = 2;
+    res.resource_name = wire_str("__meta");
+    res.configuration_keys.v = &key;
+    res.configuration_keys.n = 1;
+    q.resources.v = &res;
+    q.resources.n = 1;
+    cli_call(&one, WIRE_API_DESCRIBE_CONFIGS, 4, &q, &a);
+    ck_assert_int_eq(a.results.n, 1);
+    ck_assert_int_eq(a.results.v[0].error_code, KAFKA_NONE);
+    ck_assert_int_eq(a.results.v[0].configs.n, 1);
+    ck_assert(wire_str_is(a.results.v[0].configs.v[0].value, "1"));
+    ck_assert(a.results.v[0].configs.v[0].read_only);
+    finish();
+}
+END_TEST
+
 /* ---- dynamic settings ---- */
 
 static int16_t alter_brokers(const char *key, const char *value)
@@ -531,6 +555,7 @@ int main(void)
     tcase_add_loop_test(t, the_metadata_can_be_read_as_a_topic_and_a_fetch_waits_for_its_next_command, 0, SEEDS);
     tcase_add_loop_test(t, an_altered_default_of_all_brokers_reaches_open_partitions, 0, SEEDS);
     tcase_add_test(t, a_topic_name_with_a_nul_in_it_is_unknown_and_comes_back_whole);
+    tcase_add_test(t, the_metadata_topic_shows_settings_that_nobody_can_alter);
     tcase_add_test(t, a_large_produce_or_list_offsets_request_that_finds_no_memory_names_each_partition);
     tcase_add_test(t, a_large_request_that_finds_no_memory_is_answered_with_an_error);
     tcase_add_test(t, a_request_whose_frame_finds_no_memory_is_answered_with_errors);

@@ -126,6 +126,8 @@ START_TEST(features_go_up_freely_and_down_only_when_told_so)
     ck_assert_int_eq(update("metadata.version", 8, UNKNOWN, false), KAFKA_INVALID_UPDATE_VERSION);
     ck_assert_int_eq(update("metadata.version", (int16_t)(level + 1), UPGRADE, false), KAFKA_INVALID_UPDATE_VERSION);
     ck_assert_int_eq(update("metadata.version", -1, UPGRADE, false), KAFKA_INVALID_UPDATE_VERSION);
+    ck_assert_int_eq(update("metadata.version", 0, SAFE, false), KAFKA_INVALID_UPDATE_VERSION); /* cannot be disabled */
+    ck_assert_int_eq(metadata_version(), level);
     ck_assert_int_eq(update("no.such.feature", 1, UPGRADE, false), KAFKA_INVALID_UPDATE_VERSION);
     ck_assert_int_eq(update("metadata.version", 8, SAFE, true), KAFKA_NONE);
     ck_assert_int_eq(metadata_version(), level);
