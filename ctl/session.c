@@ -2,11 +2,13 @@
 
 /* session.c: see session.h. */
 #include <stdio.h>
+#include <time.h>
 
 #include "ctl/print.h"
 #include "ctl/session.h"
+#include "wire/codes.h"
 
-enum { ARENA_LIMIT = 1 << 30, FIND_VERSION = 3 };
+enum { ARENA_LIMIT = 1 << 30, FIND_VERSION = 3, PAUSE_MS = 50 };
 
 static bool open_at(struct session *s, const char *bootstrap, int timeout_ms)
 {
@@ -27,6 +29,11 @@ bool session_open(struct session *s, const struct options *o)
     return open_at(s, o->bootstrap, o->timeout_ms);
 }
 
+static bool passing(int16_t code)
+{
+    return code == KAFKA_COORDINATOR_NOT_AVAILABLE || code == KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
+}
+
 bool session_open_group(struct session *s, const struct options *o, const char *group)
 {
     struct wire_find_coordinator_request q = wire_find_coordinator_request_default;
@@ -37,6 +44,11 @@ bool session_open_group(struct session *s, const struct options *o, const char *
         return false;
     q.key = wire_str(group);
     bool ok = session_call(s, WIRE_API_FIND_COORDINATOR, &q, &r, &version);
+    /* A broker that has just started takes up its groups in a moment. */
+    for (int waited = 0; ok && passing(r.error_code) && waited < o->timeout_ms; waited += PAUSE_MS) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+        ok = session_call(s, WIRE_API_FIND_COORDINATOR, &q, &r, &version);
+    }
     if (ok && r.error_code) {
         snprintf(object, sizeof object, "group '%s'", group);
         print_kafka_failure(object, r.error_code, r.error_message.p, r.error_message.n);

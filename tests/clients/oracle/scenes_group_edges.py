@@ -215,7 +215,7 @@ def replaced(o):
         # its former self waits in the join
         o.ask("JoinGroup", v, joined(group, "", "two", protocols=("none",)))
         answers = o.while_waiting("JoinGroup", v, joined(group, "", "two"), lambda: (
-            o.ask("JoinGroup", v, joined(group, "wrong", "one")), o.ask("JoinGroup", v, joined(group, first, "two")),
+            until(o, group, "PreparingRebalance"), o.ask("JoinGroup", v, joined(group, "wrong", "one")), o.ask("JoinGroup", v, joined(group, first, "two")),
             remember_generation(o, o.ask("JoinGroup", v, joined(group, first, "one")))))
         follower = keep(o, "follower", answers)
         # the follower waits in its sync, and is replaced there

@@ -67,17 +67,22 @@ static void once(uint64_t index, const struct meta_envelope *e)
     }
 }
 
-/* A registration that came too late, when a later life of the broker had registered, and its proposers were forgotten:
- * it may come again, and is refused again. */
-static bool late_registration(const struct rc_buf *b, const struct meta_entry_result *r)
+/* Registrations are ordered by boot numbers: whoever is not registered has no row of proposers (it is forgotten, or was
+ * never kept), so that a copy of its registration is looked at once more, refused or the broker's own. */
+static bool registers(const struct rc_buf *b)
 {
     struct meta_rd rd = mr_of(b->bytes + 1, b->len - 1);
     struct meta_envelope e;
-    struct meta_command c;
-    uint64_t type;
-    uint8_t version;
-    return meta_envelope_decode(&rd, &e) && e.n_commands == 1 && r->outs[0].code == KAFKA_STALE_BROKER_EPOCH &&
-           meta_cmd_decode(&rd, &l.st.arena, &c, &type, &version) == 1 && c.type == META_CMD_BROKER_REGISTER;
+    bool found = false;
+    CHECK(meta_envelope_decode(&rd, &e));
+    for (uint32_t i = 0; i < e.n_commands; i++) {
+        struct meta_command c;
+        uint64_t type;
+        uint8_t version;
+        CHECK(meta_cmd_decode(&rd, &l.st.arena, &c, &type, &version) == 1);
+        found |= c.type == META_CMD_BROKER_REGISTER;
+    }
+    return found;
 }
 
 static uint64_t key_of(const struct meta_command *c)
@@ -115,7 +120,7 @@ static void apply(uint64_t index, uint64_t term, const struct rc_buf *b)
         return;
     }
     l.st.img.pos = (struct chronik_meta_pos){.epoch = term, .index = index};
-    if (!late_registration(b, &r))
+    if (!registers(b))
         once(index, &r.env);
     note_commands(b, &r);
     judge_state("the log", &l.st.img);

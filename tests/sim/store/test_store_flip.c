@@ -212,9 +212,20 @@ static void account(int kind, int refused, int offline)
     atomic_fetch_add(refused ? &shared->refused[kind] : offline ? &shared->offline[kind] : &shared->harmless[kind], 1);
 }
 
+/* In os mode the log is cut at its first bad batch above the recovery point, and that is said with file and offset. */
+static bool was_cut(int part)
+{
+    if (flush_of(part) != CHRONIK_FLUSH_OS || !strstr(rig.th.last_warning, "cut at the first bad batch"))
+        return false;
+    sentence(rig.th.last_warning);
+    acked[part] = rig.parts[part].end;
+    return true;
+}
+
 static void look(void *arg)
 {
     int offline = 0;
+    rig.th.last_warning[0] = '\0';
     if (rig_start(&rig) < 0) {
         sentence(rig.text);
         account(*(int *)arg, 1, 0);
@@ -223,7 +234,7 @@ static void look(void *arg)
     for (int i = 0; i < PARTS; i++) {
         if (rig_open(&rig, i, 0) < 0)
             FAIL("partition %d is gone", i);
-        if (rig.parts[i].end < acked[i])
+        if (rig.parts[i].end < acked[i] && !was_cut(i))
             FAIL("partition %d ends at %lld, acknowledged were %lld, and nothing was said", i,
                  (long long)rig.parts[i].end, (long long)acked[i]);
     }

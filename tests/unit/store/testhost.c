@@ -14,6 +14,8 @@ static void th_log(void *ctx, int32_t level, const char *text)
 {
     struct testhost *t = ctx;
     snprintf(t->last_log, sizeof t->last_log, "%s", text);
+    if (level >= CHRONIK_LOG_WARN)
+        snprintf(t->last_warning, sizeof t->last_warning, "%s", text);
     if (getenv("CHRONIK_SIM_TRACE") || (!t->quiet && level >= CHRONIK_LOG_WARN))
         fprintf(stderr, "# %s\n", text);
 }

@@ -25,7 +25,7 @@ struct testhost {
     struct testhost_setting settings[24];
     uint32_t n_settings;
     uint32_t offline; /* bits of directories reported by dir_failed */
-    char last_log[600];
+    char last_log[600], last_warning[600];
     struct chronik_uuid boot;
     bool own_boot; /* answer `boot` instead of the kernel's */
 };
