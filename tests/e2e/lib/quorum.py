@@ -119,9 +119,14 @@ def topics(broker):
 
 
 def ctl(broker, *args, status=0, seconds=15):
-    """chronikctl's output."""
-    done = subprocess.run([CTL, "--admin", f"{broker.host}:{broker.admin_port}", *args], capture_output=True,
-                          text=True, timeout=seconds * SLOW, check=False)
+    """chronikctl's output. As it advises, a change is asked again while another one is under way."""
+    until = time.monotonic() + seconds * SLOW
+    while True:
+        done = subprocess.run([CTL, "--admin", f"{broker.host}:{broker.admin_port}", *args], capture_output=True,
+                              text=True, timeout=seconds * SLOW, check=False)
+        if "nothing was changed: another change of the quorum is under way" not in done.stderr or time.monotonic() > until:
+            break
+        time.sleep(0.1)
     check(done.returncode == status, f"chronikctl {' '.join(args)}: {done.returncode}: {done.stdout}{done.stderr}")
     return done.stdout
 
