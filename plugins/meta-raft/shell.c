@@ -419,7 +419,7 @@ static void ask_for_snapshot(chronik_meta *m)
 {
     pthread_mutex_lock(&m->lock);
     uint64_t due = min_u64((uint64_t)m->snapshot_bytes, max_u64(RAFT_SNAP_LEAST, m->snapshot.bytes));
-    bool ask = !m->asked && m->grown >= max_u64(due, m->ask_at);
+    bool ask = !m->asked && m->handed >= m->skip_to && m->grown >= max_u64(due, m->ask_at);
     m->asked |= ask;
     pthread_mutex_unlock(&m->lock);
     if (ask) {
