@@ -88,8 +88,9 @@ void os_advise_random(struct os_file *f); /* from now on a read of it brings in 
  * last byte; a file that cannot say is taken as cached. It reads nothing ahead where the system can tell. */
 bool os_cached(struct os_file *f, uint64_t off, uint64_t n);
 void os_advise_drop(struct os_file *f, uint64_t off, uint64_t n);
-void os_start_write(struct os_file *f, uint64_t off,
-                    uint64_t n);    /* n 0: to the end; waits for nothing, promises nothing */
+/* Lets written bytes of the range (n 0: to the end) begin their way to the disk; waits for nothing, promises nothing.
+ */
+void os_start_write(struct os_file *f, uint64_t off, uint64_t n);
 int32_t os_lock(struct os_file *f); /* exclusive, for the life of the process; CHRONIK_E_LOCKED with no waiting */
 int32_t os_rename(struct os *os, const char *from, const char *to);
 int32_t os_unlink(struct os *os, const char *path);

@@ -40,9 +40,9 @@ int32_t snapshot_begin(chronik_meta *m, const struct chronik_meta_snapshot *s, v
         pthread_mutex_lock(&m->lock);
         if (rc > 0 && (m->installing_file || m->installing))
             rc = CHRONIK_E_BUSY; /* the leader's is further */
+        /* After a start the state may be ahead of what is known to be committed: its group is not known before. */
         if (rc > 0 && w->info.pos.index > m->pub.handed)
-            rc = CHRONIK_E_BUSY; /* after a start the state may be ahead of what is known to be committed: the group of
-                                    then is not known before */
+            rc = CHRONIK_E_BUSY;
         if (rc < 0)
             m->asked = false;
         else
